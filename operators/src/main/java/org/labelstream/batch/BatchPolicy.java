@@ -1,0 +1,39 @@
+package org.labelstream.batch;
+
+import java.io.Serializable;
+import java.time.Duration;
+
+/**
+ * What a batch may cost and how long work may wait for one.
+ *
+ * @param maxTokens the largest cost of a batch, in padded tokens (rows times the longest row); a
+ *     row that is longer runs alone
+ * @param lookAhead how many of the longest-waiting rows are considered for a batch
+ * @param maxAge how long a row may be passed over before it must be in the next batch
+ * @param linger how long an idle model waits for a batch to fill; zero means that it never waits
+ */
+public record BatchPolicy(int maxTokens, int lookAhead, Duration maxAge, Duration linger)
+    implements Serializable {
+
+  public BatchPolicy {
+    if (maxTokens < 1) {
+      throw new IllegalArgumentException(
+          "max-tokens is " + maxTokens + ", but a batch holds at least 1 token: raise it");
+    }
+    if (lookAhead < 1) {
+      throw new IllegalArgumentException(
+          "look-ahead is " + lookAhead + ", but a batch is chosen from at least 1 row: raise it");
+    }
+    if (maxAge.isNegative() || linger.isNegative()) {
+      throw new IllegalArgumentException("max-age and linger cannot be negative");
+    }
+    if (linger.compareTo(maxAge) > 0) {
+      throw new IllegalArgumentException(
+          "linger ("
+              + linger.toMillis()
+              + " ms) is longer than max-age ("
+              + maxAge.toMillis()
+              + " ms), so every row would be overdue before its batch may start: lower linger or raise max-age");
+    }
+  }
+}

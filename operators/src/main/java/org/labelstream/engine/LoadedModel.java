@@ -1,0 +1,226 @@
+package org.labelstream.engine;
+
+import ai.djl.Device;
+import ai.djl.MalformedModelException;
+import ai.djl.Model;
+import ai.djl.engine.Engine;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.training.ParameterStore;
+import java.io.IOException;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.labelstream.model.ModelFolder;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * A lease on a model: module and tokenizer of a folder, loaded once on each device of this JVM
+ * however many slots lease them.
+ *
+ * <p><em>Contract.</em> No {@link #forward} may run, or start, once {@link #close} was called:
+ * freeing a module under a native call ends the JVM. Whoever leases a model stops its work first
+ * ({@link Workers.Lease#close}).
+ *
+ * <p><em>Thread-safety.</em> {@code forward} may be called from any thread, but native memory grows
+ * with every thread that ever does: call it from {@link Workers}.
+ */
+public final class LoadedModel implements AutoCloseable {
+
+  private static final Logger LOG = LoggerFactory.getLogger(LoadedModel.class);
+
+  private static final Map<Key, Shared> LOADED = new HashMap<>();
+
+  private record Key(String path, String version, int maxLength, Device device) {}
+
+  /** What the leases share. */
+  private static final class Shared {
+    final Model module;
+    final TextTokenizer tokenizer;
+    int leases;
+
+    Shared(Model module, TextTokenizer tokenizer) {
+      this.module = module;
+      this.tokenizer = tokenizer;
+    }
+  }
+
+  private final ModelFolder folder;
+  private final Key key;
+  private final Shared shared;
+  private boolean closed;
+
+  private LoadedModel(ModelFolder folder, Key key, Shared shared) {
+    this.folder = folder;
+    this.key = key;
+    this.shared = shared;
+  }
+
+  /**
+   * Leases the model of a folder, loading it where this JVM has not got it on that device.
+   *
+   * @throws EngineException when there is no such device, or the module or tokenizer cannot be
+   *     loaded
+   */
+  public static LoadedModel lease(ModelFolder folder, DeviceChoice choice) {
+    Engine engine = Native.engine();
+    Device device = Devices.lease(choice, engine);
+    try {
+      synchronized (LOADED) {
+        Key key =
+            new Key(
+                folder.path().toAbsolutePath().normalize().toString(),
+                folder.version(),
+                folder.maxLength(),
+                device);
+        Shared shared = LOADED.get(key);
+        if (shared == null) {
+          shared = load(folder, device);
+          LOADED.put(key, shared);
+        }
+        shared.leases++;
+        return new LoadedModel(folder, key, shared);
+      }
+    } catch (RuntimeException e) {
+      Devices.giveBack(device);
+      throw e;
+    }
+  }
+
+  private static Shared load(ModelFolder folder, Device device) {
+    long start = System.nanoTime();
+    Model module = Model.newInstance(folder.name(), device, "PyTorch");
+    TextTokenizer tokenizer = null;
+    try {
+      module.load(
+          folder.path(), ModelFolder.MODULE, Map.of("mapLocation", "true", "trainParam", "false"));
+      tokenizer = TextTokenizer.load(folder);
+      Shared shared = new Shared(module, tokenizer);
+      // The first call switches the module to inference, which must not happen under another
+      // thread's call.
+      Tokens probe = tokenizer.encode("", null);
+      forward(shared, folder, List.of(probe));
+      LOG.info(
+          "Loaded {} (version {}) on {} in {} ms",
+          folder.path(),
+          folder.version(),
+          device,
+          (System.nanoTime() - start) / 1_000_000);
+      return shared;
+    } catch (IOException | MalformedModelException | RuntimeException e) {
+      if (tokenizer != null) {
+        tokenizer.close();
+      }
+      module.close();
+      throw e instanceof EngineException known
+          ? known
+          : new EngineException(
+              folder.path().resolve(ModelFolder.MODULE)
+                  + " cannot be loaded ("
+                  + firstLine(e)
+                  + "): export the checkpoint again",
+              e);
+    }
+  }
+
+  /** The folder that the model came from. */
+  public ModelFolder folder() {
+    return folder;
+  }
+
+  /** Whether it runs on a GPU. */
+  public boolean onGpu() {
+    return key.device().isGpu();
+  }
+
+  /** The folder's tokenizer. */
+  public TextTokenizer tokenizer() {
+    return shared.tokenizer;
+  }
+
+  /**
+   * Runs rows as one batch, padded to the longest of them: {@code input_ids} with the pad id, all
+   * else with 0.
+   *
+   * @return {@code [rows, …]}
+   * @throws EngineException when the module fails
+   */
+  public Logits forward(List<Tokens> rows) {
+    return forward(shared, folder, rows);
+  }
+
+  private static Logits forward(Shared shared, ModelFolder folder, List<Tokens> rows) {
+    int length = 0;
+    for (Tokens row : rows) {
+      length = Math.max(length, row.length());
+    }
+    Shape shape = new Shape(rows.size(), length);
+    try (NDManager manager = shared.module.getNDManager().newSubManager()) {
+      NDList inputs = new NDList();
+      for (String name : folder.manifest().inputs()) {
+        inputs.add(manager.create(padded(name, rows, length, folder), shape));
+      }
+      NDList outputs =
+          shared.module.getBlock().forward(new ParameterStore(manager, false), inputs, false);
+      NDArray logits = outputs.get(0);
+      return new Logits(logits.toFloatArray(), logits.getShape().getShape());
+    } catch (RuntimeException e) {
+      throw new EngineException("the model failed: " + firstLine(e), e);
+    }
+  }
+
+  private static long[] padded(String name, List<Tokens> rows, int length, ModelFolder folder) {
+    long[] values = new long[rows.size() * length];
+    if (name.equals("input_ids")) {
+      Arrays.fill(values, folder.manifest().padTokenId());
+    }
+    for (int i = 0; i < rows.size(); i++) {
+      Tokens row = rows.get(i);
+      int start = i * length;
+      switch (name) {
+        case "input_ids" -> System.arraycopy(row.ids(), 0, values, start, row.length());
+        case "token_type_ids" -> System.arraycopy(row.typeIds(), 0, values, start, row.length());
+        case "attention_mask" -> Arrays.fill(values, start, start + row.length(), 1);
+        default ->
+            throw new EngineException(
+                folder.path()
+                    + " wants the input "
+                    + name
+                    + ", which this version does not know: use the version that exported it");
+      }
+    }
+    return values;
+  }
+
+  /** The first line of what went wrong: libtorch's messages carry a native stack trace below it. */
+  private static String firstLine(Exception e) {
+    String message = e.getMessage() == null ? e.toString() : e.getMessage();
+    return message
+        .lines()
+        .map(String::strip)
+        .filter(line -> !line.isEmpty())
+        .findFirst()
+        .orElse("no reason given");
+  }
+
+  /** Gives the lease back; the last one frees the model. */
+  @Override
+  public void close() {
+    synchronized (LOADED) {
+      if (closed) {
+        return;
+      }
+      closed = true;
+      Devices.giveBack(key.device());
+      if (--shared.leases == 0) {
+        LOADED.remove(key);
+        shared.tokenizer.close();
+        shared.module.close();
+      }
+    }
+  }
+}

@@ -1,0 +1,93 @@
+package org.labelstream.engine;
+
+import ai.djl.huggingface.tokenizers.Encoding;
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.util.Map;
+import org.labelstream.model.ModelFolder;
+
+/**
+ * A folder's {@code tokenizer.json}, run by Hugging Face's own tokenizers library.
+ *
+ * <p><em>Thread-safety.</em> {@link #encode} may be called from any thread; {@link #close} only
+ * once no other call runs.
+ */
+public final class TextTokenizer implements AutoCloseable {
+
+  private static final char REPLACEMENT = '\uFFFD';
+
+  private final HuggingFaceTokenizer tokenizer;
+
+  private TextTokenizer(HuggingFaceTokenizer tokenizer) {
+    this.tokenizer = tokenizer;
+  }
+
+  static TextTokenizer load(ModelFolder folder) {
+    Native.prepare();
+    // Read from a stream: given a path, the library would also apply tokenizer_config.json, whose
+    // lower-casing and prefix
+    // spaces tokenizer.json has already, and which would shift the offsets.
+    try (InputStream in = Files.newInputStream(folder.path().resolve(ModelFolder.TOKENIZER))) {
+      String length = Integer.toString(folder.maxLength());
+      return new TextTokenizer(
+          HuggingFaceTokenizer.newInstance(
+              in,
+              Map.of(
+                  "addSpecialTokens", "true",
+                  "padding", "false",
+                  "truncation", "longest_first",
+                  "maxLength", length,
+                  "modelMaxLength", length)));
+    } catch (IOException | RuntimeException e) {
+      throw new EngineException(
+          folder.path().resolve(ModelFolder.TOKENIZER) + " cannot be loaded: " + e.getMessage(), e);
+    }
+  }
+
+  /**
+   * Tokenizes a text, or two, with their special tokens, cut to the folder's maximum length (the
+   * longer text first).
+   *
+   * @param pair the second text, or null
+   */
+  public Tokens encode(String text, String pair) {
+    Encoding encoding =
+        pair == null
+            ? tokenizer.encode(withoutLoneSurrogates(text))
+            : tokenizer.encode(withoutLoneSurrogates(text), withoutLoneSurrogates(pair));
+    return new Tokens(encoding.getIds(), encoding.getTypeIds(), encoding.exceedMaxLength());
+  }
+
+  /**
+   * Replaces each lone surrogate by U+FFFD. It has no UTF-8 form, so the native library would
+   * decode the whole text lossily and shift every offset; the replacement is one code point for
+   * one, which keeps them.
+   */
+  static String withoutLoneSurrogates(String text) {
+    StringBuilder clean = null;
+    for (int i = 0; i < text.length(); i++) {
+      char c = text.charAt(i);
+      if (!Character.isSurrogate(c)) {
+        continue;
+      }
+      if (Character.isHighSurrogate(c)
+          && i + 1 < text.length()
+          && Character.isLowSurrogate(text.charAt(i + 1))) {
+        i++;
+        continue;
+      }
+      if (clean == null) {
+        clean = new StringBuilder(text);
+      }
+      clean.setCharAt(i, REPLACEMENT);
+    }
+    return clean == null ? text : clean.toString();
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

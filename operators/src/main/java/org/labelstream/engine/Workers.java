@@ -1,0 +1,246 @@
+package org.labelstream.engine;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The threads that run models: a fixed number in each JVM, one per core, shared fairly by all
+ * pipelines and slots.
+ *
+ * <p>Four pipelines on two cores must not become sixteen threads: more threads than cores cost
+ * throughput, and libtorch's memory grows with every thread that ever called it. So the threads
+ * belong to the JVM. Each lease offers its work through a {@link WorkSource}; a free worker takes
+ * from the source that has had the least time so far, and sleeps when none has work.
+ *
+ * <p><em>Thread-safety.</em> All methods may be called from any thread.
+ */
+public final class Workers {
+
+  /**
+   * Where workers get their work. Called under no lock of its caller but the workers' own; must not
+   * block.
+   */
+  public interface WorkSource {
+
+    /** The next piece of work, or null when there is none now. */
+    Runnable poll();
+
+    /**
+     * How long until {@link #poll} has work, in nanoseconds; {@link Long#MAX_VALUE} while nothing
+     * waits.
+     */
+    long nanosUntilReady();
+  }
+
+  private static final Logger LOG = LoggerFactory.getLogger(Workers.class);
+
+  private static Workers instance;
+
+  private final ReentrantLock lock = new ReentrantLock();
+  private final Condition workArrived = lock.newCondition();
+  private final Condition workEnded = lock.newCondition();
+  private final List<Lease> leases = new ArrayList<>();
+  private final List<Thread> threads = new ArrayList<>();
+  private final ScheduledThreadPoolExecutor clock;
+  private boolean stopping;
+
+  private Workers(int count) {
+    clock = new ScheduledThreadPoolExecutor(1, Workers::clockThread);
+    clock.setRemoveOnCancelPolicy(true);
+    for (int i = 0; i < count; i++) {
+      Thread thread = new Thread(this::work, "labelstream-worker-" + i);
+      thread.setDaemon(true);
+      // A worker outlives the task that happened to start it, so it must not keep that task's class
+      // loader by its context.
+      thread.setContextClassLoader(Workers.class.getClassLoader());
+      threads.add(thread);
+      thread.start();
+    }
+  }
+
+  private static Thread clockThread(Runnable task) {
+    Thread thread = Executors.defaultThreadFactory().newThread(task);
+    thread.setName("labelstream-clock");
+    thread.setDaemon(true);
+    thread.setContextClassLoader(Workers.class.getClassLoader());
+    return thread;
+  }
+
+  /**
+   * Offers a source's work to the workers of this JVM, which the first lease starts and the last
+   * one ends. The system property {@code labelstream.workers} sets their number; the default is the
+   * number of cores.
+   */
+  public static Lease lease(WorkSource source) {
+    synchronized (Workers.class) {
+      if (instance == null) {
+        int count =
+            Integer.getInteger("labelstream.workers", Runtime.getRuntime().availableProcessors());
+        instance = new Workers(Math.max(1, count));
+      }
+      return instance.add(source);
+    }
+  }
+
+  private static void giveBack(Lease lease) {
+    synchronized (Workers.class) {
+      lease.workers().remove(lease);
+    }
+  }
+
+  private void remove(Lease lease) {
+    lock.lock();
+    try {
+      if (lease.closed) {
+        return;
+      }
+      lease.closed = true;
+      while (lease.running > 0) {
+        workEnded.awaitUninterruptibly();
+      }
+      leases.remove(lease);
+      if (leases.isEmpty()) {
+        stopping = true;
+        clock.shutdownNow();
+        workArrived.signalAll();
+        instance = null;
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private Lease add(WorkSource source) {
+    lock.lock();
+    try {
+      Lease lease = new Lease(source);
+      // A newcomer starts level with the others, else it would have the workers to itself until it
+      // had caught up.
+      lease.busyNanos = leases.stream().mapToLong(other -> other.busyNanos).min().orElse(0);
+      leases.add(lease);
+      return lease;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void work() {
+    for (Assignment next = await(); next != null; next = await()) {
+      long start = System.nanoTime();
+      try {
+        next.work().run();
+      } catch (Throwable e) {
+        LOG.error("A piece of work threw, which it must not. This is a bug.", e);
+      } finally {
+        ended(next.lease(), System.nanoTime() - start);
+      }
+    }
+  }
+
+  private record Assignment(Lease lease, Runnable work) {}
+
+  /** The next piece of work, once there is one; null when the workers are to stop. */
+  private Assignment await() {
+    lock.lock();
+    try {
+      while (!stopping) {
+        long wait = Long.MAX_VALUE;
+        Lease chosen = null;
+        for (Lease lease : leases) {
+          long ready = lease.closed ? Long.MAX_VALUE : lease.source.nanosUntilReady();
+          if (ready > 0) {
+            wait = Math.min(wait, ready);
+          } else if (chosen == null || lease.busyNanos < chosen.busyNanos) {
+            chosen = lease;
+          }
+        }
+        if (chosen == null) {
+          sleep(wait);
+          continue;
+        }
+        Runnable work = chosen.source.poll();
+        if (work != null) {
+          chosen.running++;
+          return new Assignment(chosen, work);
+        }
+      }
+      return null;
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  // The loop that Error Prone misses is the caller's, which looks again at what there is to do.
+  @SuppressWarnings("WaitNotInLoop")
+  private void sleep(long nanos) {
+    try {
+      if (nanos == Long.MAX_VALUE) {
+        workArrived.await();
+      } else {
+        workArrived.awaitNanos(nanos);
+      }
+    } catch (InterruptedException e) {
+      // Nobody interrupts a worker to end it; the loop looks at what there is to do.
+    }
+  }
+
+  private void ended(Lease lease, long nanos) {
+    lock.lock();
+    try {
+      lease.busyNanos += nanos;
+      lease.running--;
+      workEnded.signalAll();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /** A source's place among those that the workers serve. */
+  public final class Lease implements AutoCloseable {
+    private final WorkSource source;
+    private long busyNanos;
+    private int running;
+    private boolean closed;
+
+    private Lease(WorkSource source) {
+      this.source = source;
+    }
+
+    /** Tells the workers that the source has new work. */
+    public void signal() {
+      lock.lock();
+      try {
+        workArrived.signal();
+      } finally {
+        lock.unlock();
+      }
+    }
+
+    /** Runs a short task later, on a thread of its own, unless it is cancelled before. */
+    public Future<?> schedule(Runnable task, Duration delay) {
+      return clock.schedule(task, delay.toNanos(), TimeUnit.NANOSECONDS);
+    }
+
+    private Workers workers() {
+      return Workers.this;
+    }
+
+    /**
+     * Takes no more work from the source and waits, uninterruptibly, until none of it runs any
+     * more.
+     */
+    @Override
+    public void close() {
+      giveBack(this);
+    }
+  }
+}

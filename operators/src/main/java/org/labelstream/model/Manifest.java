@@ -1,0 +1,127 @@
+package org.labelstream.model;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * {@code labelstream.json}: what the exporter knows of the module that it wrote.
+ *
+ * @param task the task, such as {@code sequence_classification}
+ * @param architecture the checkpoint's class
+ * @param modelType the checkpoint's family, such as {@code distilbert}
+ * @param precision {@code fp32}, {@code bf16} or {@code int8}
+ * @param inputs the arguments of {@code forward} in their order, each int64 {@code [batch, tokens]}
+ * @param methods the methods of the module
+ * @param numLabels how many logits the head gives, or 0 where the task has no labels
+ * @param problemType {@code single_label_classification}, {@code multi_label_classification},
+ *     {@code regression}, or null
+ * @param maxLength the most tokens that the model takes in a row, special ones included
+ * @param padTokenId what rows are padded with
+ * @param doLowerCase whether {@code tokenizer.json} lower-cases, or null where it was not told
+ * @param embeddingName the dotted name of the embeddings module, or null where it was not told
+ * @param sums SHA-256 in hex by file name; the label mapping is not among them, since it may be
+ *     swapped
+ */
+public record Manifest(
+    String task,
+    String architecture,
+    String modelType,
+    String precision,
+    List<String> inputs,
+    List<String> methods,
+    int numLabels,
+    String problemType,
+    int maxLength,
+    int padTokenId,
+    Boolean doLowerCase,
+    String embeddingName,
+    Map<String, String> sums) {
+
+  static final String FILE = "labelstream.json";
+  private static final int FORMAT = 1;
+
+  static Manifest read(Path file) {
+    Reader reader = new Reader(file, Document.readMapping(file));
+    int format = reader.integer("format", 0);
+    if (format != FORMAT) {
+      throw new InvalidModelException(
+          file
+              + " has format "
+              + format
+              + ", but this version reads format "
+              + FORMAT
+              + ": export the checkpoint again, or use the version that wrote the folder");
+    }
+    Map<String, String> sums = new LinkedHashMap<>();
+    if (reader.content.get("sha256") instanceof Map<?, ?> given) {
+      given.forEach((name, sum) -> sums.put(String.valueOf(name), String.valueOf(sum)));
+    }
+    return new Manifest(
+        reader.text("task"),
+        reader.optionalText("architecture"),
+        reader.optionalText("model_type"),
+        reader.text("precision"),
+        reader.texts("inputs"),
+        reader.texts("methods"),
+        reader.integer("num_labels", 0),
+        reader.optionalText("problem_type"),
+        reader.integer("max_length", -1),
+        reader.integer("pad_token_id", 0),
+        reader.content.get("do_lower_case") instanceof Boolean lower ? lower : null,
+        reader.optionalText("embedding_name"),
+        Map.copyOf(sums));
+  }
+
+  private record Reader(Path file, Map<?, ?> content) {
+
+    String text(String key) {
+      if (content.get(key) instanceof String text) {
+        return text;
+      }
+      throw wrong(key, "a text");
+    }
+
+    String optionalText(String key) {
+      return content.get(key) == null ? null : text(key);
+    }
+
+    int integer(String key, int ifAbsent) {
+      Object value = content.get(key);
+      if (value == null && ifAbsent >= 0) {
+        return ifAbsent;
+      }
+      if (value instanceof Integer number && number >= 0) {
+        return number;
+      }
+      throw wrong(key, "a whole number");
+    }
+
+    List<String> texts(String key) {
+      List<String> texts = new ArrayList<>();
+      if (content.get(key) instanceof Iterable<?> items) {
+        for (Object item : items) {
+          texts.add(String.valueOf(item));
+        }
+      }
+      if (texts.isEmpty()) {
+        throw wrong(key, "a list of names");
+      }
+      return List.copyOf(texts);
+    }
+
+    private InvalidModelException wrong(String key, String expected) {
+      return new InvalidModelException(
+          file
+              + " should have "
+              + expected
+              + " for "
+              + key
+              + ", but has "
+              + Document.describe(content.get(key))
+              + ": the file is the exporter's to write; export the checkpoint again");
+    }
+  }
+}

@@ -1,0 +1,232 @@
+package org.labelstream.model;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Stream;
+
+/**
+ * A model folder, read and found sound.
+ *
+ * @param path where it lies
+ * @param name the folder's name, which labelled records carry as {@code model}
+ * @param version the first 8 hex digits of the SHA-256 over the folder's files: over the lines
+ *     {@code <SHA-256 of the file> <two spaces> <name>}, sorted by name, as {@code sha256sum}
+ *     prints them
+ * @param manifest what the exporter wrote of the module
+ * @param config what the user set
+ * @param labels the names of the classes, or null where the task has none
+ */
+public record ModelFolder(
+    Path path,
+    String name,
+    String version,
+    Manifest manifest,
+    ModelConfig config,
+    LabelMapping labels) {
+
+  /** Whether SHA-256 sums must be there. Those that are there are always checked. */
+  public enum Verify {
+    REQUIRED,
+    IF_PRESENT
+  }
+
+  public static final String MODULE = "model.pt";
+  public static final String TOKENIZER = "tokenizer.json";
+  static final String LABELS = "index_to_name.json";
+  private static final String CHECKPOINT_CONFIG = "config.json";
+
+  /**
+   * Reads a folder and checks that it is complete, unchanged since its export, and agrees with
+   * itself.
+   *
+   * @throws InvalidModelException with one sentence for the user, when it is not
+   */
+  public static ModelFolder read(Path path, Verify verify) {
+    if (!Files.isDirectory(path)) {
+      throw new InvalidModelException(
+          path
+              + (Files.exists(path) ? " is not a folder" : " does not exist")
+              + ": name a model folder, such as scripts/export_model.py writes");
+    }
+    requireFiles(
+        path, List.of(Manifest.FILE, MODULE, TOKENIZER, CHECKPOINT_CONFIG, ModelConfig.FILE));
+    Manifest manifest = Manifest.read(path.resolve(Manifest.FILE));
+    requireFiles(path, manifest.sums().keySet());
+    Map<String, String> sums = sums(path);
+    checkSums(path, manifest, sums, verify);
+    ModelConfig config = ModelConfig.read(path.resolve(ModelConfig.FILE));
+    checkAgreement(path.resolve(ModelConfig.FILE), config, manifest);
+    LabelMapping labels = null;
+    if (manifest.numLabels() > 0) {
+      requireFiles(path, List.of(LABELS));
+      labels = LabelMapping.read(path.resolve(LABELS), manifest.numLabels());
+    }
+    return new ModelFolder(path, nameOf(path), version(sums), manifest, config, labels);
+  }
+
+  /** The most tokens in a row, special ones included: the user's bound, else the model's. */
+  public int maxLength() {
+    return config.maxLength() == null ? manifest.maxLength() : config.maxLength();
+  }
+
+  private static String nameOf(Path path) {
+    return path.toAbsolutePath().normalize().getFileName().toString();
+  }
+
+  private static void requireFiles(Path path, Iterable<String> names) {
+    for (String name : names) {
+      if (!Files.isRegularFile(path.resolve(name))) {
+        throw new InvalidModelException(
+            path
+                + " has no "
+                + name
+                + ": the folder is incomplete; export the checkpoint again with scripts/export_model.py");
+      }
+    }
+  }
+
+  private static void checkSums(
+      Path path, Manifest manifest, Map<String, String> sums, Verify verify) {
+    if (verify == Verify.REQUIRED
+        && !manifest.sums().keySet().containsAll(List.of(MODULE, TOKENIZER))) {
+      throw new InvalidModelException(
+          path.resolve(Manifest.FILE)
+              + " has no SHA-256 sums of "
+              + MODULE
+              + " and "
+              + TOKENIZER
+              + ", and verify is required: export the checkpoint again, or set verify: if-present");
+    }
+    manifest
+        .sums()
+        .forEach(
+            (name, sum) -> {
+              // What is meant to be edited (the user's settings) may be edited: it is checked by
+              // what it says.
+              if (!name.equals(ModelConfig.FILE) && !sum.equalsIgnoreCase(sums.get(name))) {
+                throw new InvalidModelException(
+                    path.resolve(name)
+                        + " is not the file that was exported (its SHA-256 is "
+                        + sums.get(name)
+                        + ", "
+                        + Manifest.FILE
+                        + " says "
+                        + sum
+                        + "): copy the folder again, or export the checkpoint again");
+              }
+            });
+  }
+
+  private static void checkAgreement(Path file, ModelConfig config, Manifest manifest) {
+    if (config.mode() != null && !normalized(config.mode()).equals(manifest.task())) {
+      throw contradiction(
+          file, "mode", config.mode(), "the model was exported for", manifest.task());
+    }
+    if (config.numLabels() != null && config.numLabels() != manifest.numLabels()) {
+      throw contradiction(
+          file, "num_labels", config.numLabels(), "the model's head gives", manifest.numLabels());
+    }
+    if (config.maxLength() != null && config.maxLength() > manifest.maxLength()) {
+      throw contradiction(
+          file, "max_length", config.maxLength(), "the model takes at most", manifest.maxLength());
+    }
+    if (config.doLowerCase() != null
+        && manifest.doLowerCase() != null
+        && !config.doLowerCase().equals(manifest.doLowerCase())) {
+      throw contradiction(
+          file,
+          "do_lower_case",
+          config.doLowerCase(),
+          "of " + TOKENIZER + " it is true that it lower-cases:",
+          manifest.doLowerCase());
+    }
+    String embeddings = manifest.embeddingName();
+    if (config.embeddingName() != null
+        && embeddings != null
+        && !embeddings.equals(config.embeddingName())
+        && !embeddings.startsWith(config.embeddingName() + ".")) {
+      throw contradiction(
+          file,
+          "embedding_name",
+          config.embeddingName(),
+          "the model was exported with",
+          embeddings);
+    }
+  }
+
+  private static InvalidModelException contradiction(
+      Path file, String key, Object value, String fact, Object actual) {
+    return new InvalidModelException(
+        file
+            + " says "
+            + key
+            + ": "
+            + value
+            + ", but "
+            + fact
+            + " "
+            + actual
+            + ": correct the file, or export the checkpoint again");
+  }
+
+  /**
+   * A task's name in its underscore form: {@code text-classification} and the like are Hugging
+   * Face's names for the same.
+   */
+  static String normalized(String task) {
+    String name = task.toLowerCase(Locale.ROOT).replace('-', '_');
+    return name.equals("text_classification") ? "sequence_classification" : name;
+  }
+
+  private static Map<String, String> sums(Path path) {
+    Map<String, String> sums = new TreeMap<>();
+    try (Stream<Path> files = Files.walk(path)) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        String name = path.relativize(file).toString().replace('\\', '/');
+        if (!name.startsWith(".")) {
+          sums.put(name, sha256(file));
+        }
+      }
+      return sums;
+    } catch (IOException | UncheckedIOException e) {
+      throw new InvalidModelException(path + " cannot be read: " + e, e);
+    }
+  }
+
+  private static String version(Map<String, String> sums) {
+    MessageDigest digest = newDigest();
+    sums.forEach(
+        (name, sum) -> digest.update((sum + "  " + name + "\n").getBytes(StandardCharsets.UTF_8)));
+    return HexFormat.of().formatHex(digest.digest()).substring(0, 8);
+  }
+
+  private static String sha256(Path file) throws IOException {
+    MessageDigest digest = newDigest();
+    byte[] buffer = new byte[1 << 16];
+    try (InputStream in = Files.newInputStream(file)) {
+      for (int read = in.read(buffer); read >= 0; read = in.read(buffer)) {
+        digest.update(buffer, 0, read);
+      }
+    }
+    return HexFormat.of().formatHex(digest.digest());
+  }
+
+  private static MessageDigest newDigest() {
+    try {
+      return MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    }
+  }
+}

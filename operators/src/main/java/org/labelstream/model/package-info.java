@@ -1,0 +1,2 @@
+/** What a model folder holds, checked when it is read. Local paths only. */
+package org.labelstream.model;

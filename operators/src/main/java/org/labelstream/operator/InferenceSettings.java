@@ -1,0 +1,107 @@
+package org.labelstream.operator;
+
+import java.io.Serializable;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import org.labelstream.batch.BatchPolicy;
+import org.labelstream.codec.EventFormat;
+import org.labelstream.engine.DeviceChoice;
+import org.labelstream.model.ModelFolder;
+
+/**
+ * What a pipeline's async stage is told.
+ *
+ * @param pipeline the pipeline's name
+ * @param model the model folder: a local path, or a URI of any file system that Flink reads
+ * @param device where the model runs
+ * @param format how values are read
+ * @param maxValueBytes the largest value that is read, in bytes
+ * @param tombstones what becomes of records without a value
+ * @param parameters the task's settings, which a record's own override
+ * @param timeout how long the model may work on a record, its waiting not counted
+ * @param batch how rows are batched
+ * @param verify whether SHA-256 sums must be there
+ */
+public record InferenceSettings(
+    String pipeline,
+    String model,
+    DeviceChoice device,
+    EventFormat format,
+    long maxValueBytes,
+    Tombstones tombstones,
+    HashMap<String, Object> parameters,
+    Duration timeout,
+    Batching batch,
+    ModelFolder.Verify verify)
+    implements Serializable {
+
+  private static final int MAX_TOKENS_CPU = 256;
+  private static final int MAX_TOKENS_GPU = 8192;
+
+  /** Settings with their defaults. */
+  public static InferenceSettings of(String pipeline, String model) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        DeviceChoice.AUTO,
+        EventFormat.AUTO,
+        1 << 20,
+        Tombstones.DEAD_LETTER,
+        new HashMap<>(),
+        Duration.ofSeconds(60),
+        Batching.DEFAULT,
+        ModelFolder.Verify.IF_PRESENT);
+  }
+
+  /** The same with other task settings. */
+  public InferenceSettings withParameters(Map<String, Object> others) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        device,
+        format,
+        maxValueBytes,
+        tombstones,
+        new HashMap<>(others),
+        timeout,
+        batch,
+        verify);
+  }
+
+  /**
+   * A {@link BatchPolicy} whose budget may be left to the device.
+   *
+   * @param maxTokens the budget in padded tokens, or null for one that suits the device
+   */
+  public record Batching(Integer maxTokens, int lookAhead, Duration maxAge, Duration linger)
+      implements Serializable {
+
+    public static final Batching DEFAULT =
+        new Batching(null, 128, Duration.ofSeconds(1), Duration.ZERO);
+
+    /**
+     * The policy for a device.
+     *
+     * @throws IllegalArgumentException with a sentence, when the settings cannot work together
+     */
+    public BatchPolicy policy(boolean onGpu) {
+      return new BatchPolicy(
+          maxTokens != null ? maxTokens : onGpu ? MAX_TOKENS_GPU : MAX_TOKENS_CPU,
+          lookAhead,
+          maxAge,
+          linger);
+    }
+  }
+
+  /**
+   * How many records may be in the async stage at once: as many as the batcher looks ahead over,
+   * and those in a batch of the shortest rows at each worker. With fewer, the window would never
+   * fill.
+   */
+  public int capacity() {
+    int workers = Runtime.getRuntime().availableProcessors();
+    int budget = batch.maxTokens() == null ? MAX_TOKENS_CPU : batch.maxTokens();
+    return batch.lookAhead() + Math.max(64, Math.min(4096, budget / 2 * (workers + 1)));
+  }
+}

@@ -1,0 +1,211 @@
+package org.labelstream.operator;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import org.labelstream.batch.BatchPolicy;
+import org.labelstream.batch.Batcher;
+import org.labelstream.engine.Workers;
+import org.labelstream.record.DeadLetter;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
+import org.labelstream.task.Plan;
+import org.labelstream.task.Row;
+import org.labelstream.task.Task;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The way from plans to predictions: rows wait in a {@link Batcher}, {@link Workers} run them in
+ * batches, and a record whose rows are all done is joined.
+ *
+ * <p><em>Contract.</em> Each plan that is submitted is answered once, unless the lane is closed
+ * before. A batch that fails is bisected until only the rows that fail alone have failed. A record
+ * on which the model has worked for longer than the timeout is answered with a dead letter, and its
+ * late result goes nowhere.
+ *
+ * <p><em>Thread-safety.</em> {@code submit} may be called from any thread; answers come from the
+ * workers' threads.
+ */
+final class Lane implements Workers.WorkSource, AutoCloseable {
+
+  /** Takes the answer to a plan: one call of either method, from any thread. */
+  interface Answer {
+    void predicted(Prediction prediction);
+
+    void rejected(DeadLetter letter);
+  }
+
+  private static final Logger LOG = LoggerFactory.getLogger(Lane.class);
+
+  private final Task task;
+  private final Duration timeout;
+  private final Batcher<Item> batcher;
+  private final Workers.Lease workers;
+
+  Lane(Task task, BatchPolicy policy, Duration timeout) {
+    this.task = task;
+    this.timeout = timeout;
+    this.batcher = new Batcher<>(policy, item -> item.row.length(), System::nanoTime);
+    this.workers = Workers.lease(this);
+  }
+
+  /** A record under way. */
+  private static final class Pending {
+    final Plan plan;
+    final Answer answer;
+    final AtomicInteger open;
+    final AtomicBoolean answered = new AtomicBoolean();
+    final AtomicLong workedNanos = new AtomicLong();
+
+    Pending(Plan plan, Answer answer) {
+      this.plan = plan;
+      this.answer = answer;
+      this.open = new AtomicInteger(plan.rows().size());
+    }
+
+    void reject(ErrorCode code, String message) {
+      if (answered.compareAndSet(false, true)) {
+        answer.rejected(new DeadLetter(code, Stage.INFERENCE, message));
+      }
+    }
+
+    void join() {
+      if (answered.compareAndSet(false, true)) {
+        try {
+          answer.predicted(plan.join());
+        } catch (RejectedRecordException e) {
+          answer.rejected(e.letter());
+        } catch (RuntimeException e) {
+          LOG.warn("A result could not be read", e);
+          answer.rejected(new DeadLetter(ErrorCode.INFERENCE_FAILED, Stage.INFERENCE, failure(e)));
+        }
+      }
+    }
+  }
+
+  private record Item(Row row, Pending record) {}
+
+  /** Takes a record; its answer comes later, from another thread, unless it has no rows. */
+  void submit(Plan plan, Answer answer) {
+    Pending record = new Pending(plan, answer);
+    if (plan.rows().isEmpty()) {
+      record.join();
+      return;
+    }
+    for (Row row : plan.rows()) {
+      batcher.add(new Item(row, record));
+      workers.signal();
+    }
+  }
+
+  /** How many rows wait. */
+  int waiting() {
+    return batcher.size();
+  }
+
+  @Override
+  public Runnable poll() {
+    List<Item> batch = batcher.poll();
+    return batch.isEmpty() ? null : () -> run(batch);
+  }
+
+  @Override
+  public long nanosUntilReady() {
+    return batcher.nanosUntilReady();
+  }
+
+  private void run(List<Item> batch) {
+    List<Item> live = new ArrayList<>(batch.size());
+    for (Item item : batch) {
+      if (!item.record.answered.get()) {
+        live.add(item);
+      }
+    }
+    if (live.isEmpty()) {
+      return;
+    }
+    long start = System.nanoTime();
+    Future<?> alarm = setAlarm(live);
+    try {
+      runOrBisect(live);
+    } finally {
+      alarm.cancel(false);
+    }
+    long nanos = System.nanoTime() - start;
+    boolean again = false;
+    for (Item item : live) {
+      if (item.record.answered.get()) {
+        continue;
+      }
+      if (!item.row.done()) {
+        item.record.workedNanos.addAndGet(nanos);
+        batcher.add(item);
+        again = true;
+      } else if (item.record.open.decrementAndGet() == 0) {
+        item.record.join();
+      }
+    }
+    if (again) {
+      workers.signal();
+    }
+  }
+
+  private void runOrBisect(List<Item> items) {
+    try {
+      task.run(items.stream().map(Item::row).toList());
+    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
+      if (items.size() == 1) {
+        LOG.warn("The model failed on a record", e);
+        items.get(0).record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
+      } else {
+        int half = items.size() / 2;
+        runOrBisect(items.subList(0, half));
+        runOrBisect(items.subList(half, items.size()));
+      }
+    }
+  }
+
+  private static String failure(Throwable e) {
+    return "the model failed on this record ("
+        + e.getMessage()
+        + "): try the text with scripts/label.sh, and see the TaskManager's log";
+  }
+
+  /**
+   * Ends the waiting for records whose time runs out in this batch; the native call itself cannot
+   * be interrupted.
+   */
+  private Future<?> setAlarm(List<Item> items) {
+    long left = timeout.toNanos();
+    for (Item item : items) {
+      left = Math.min(left, timeout.toNanos() - item.record.workedNanos.get());
+    }
+    long delay = Math.max(0, left);
+    return workers.schedule(() -> ring(items, delay), Duration.ofNanos(delay));
+  }
+
+  private void ring(List<Item> items, long elapsed) {
+    for (Item item : items) {
+      if (!item.row.done() && item.record.workedNanos.get() + elapsed >= timeout.toNanos()) {
+        item.record.reject(
+            ErrorCode.TIMEOUT,
+            "the model has worked on this record for longer than the timeout of "
+                + timeout.toMillis()
+                + " ms: shorten the text, or raise timeout");
+      }
+    }
+  }
+
+  /** Stops the work: rows that wait are never run, and none runs any more when this returns. */
+  @Override
+  public void close() {
+    workers.close();
+  }
+}

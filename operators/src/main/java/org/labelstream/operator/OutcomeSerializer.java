@@ -1,0 +1,65 @@
+package org.labelstream.operator;
+
+import java.io.IOException;
+import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
+import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
+import org.apache.flink.core.memory.DataInputView;
+import org.apache.flink.core.memory.DataOutputView;
+import org.labelstream.record.DeadLetter;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.Outcome;
+import org.labelstream.record.SourceRecord;
+import org.labelstream.record.Stage;
+
+/**
+ * Writes {@link Outcome}s between the async operator and the router, where these are not chained.
+ */
+public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
+  private static final long serialVersionUID = 1L;
+
+  public static final OutcomeSerializer INSTANCE = new OutcomeSerializer();
+
+  private static final int LABELLED = 0;
+  private static final int FAILED = 1;
+
+  private OutcomeSerializer() {
+    super(1);
+  }
+
+  @Override
+  void write(Outcome value, DataOutputView out) throws IOException {
+    SourceRecordSerializer.INSTANCE.serialize(value.source(), out);
+    if (value instanceof Outcome.Labelled labelled) {
+      out.writeByte(LABELLED);
+      writeBytes(labelled.value(), out);
+    } else if (value instanceof Outcome.Failed failed) {
+      out.writeByte(FAILED);
+      writeText(failed.letter().code().name(), out);
+      writeText(failed.letter().stage().name(), out);
+      writeText(failed.letter().message(), out);
+    }
+  }
+
+  @Override
+  Outcome read(int version, DataInputView in) throws IOException {
+    SourceRecord source = SourceRecordSerializer.INSTANCE.deserialize(in);
+    if (in.readByte() == LABELLED) {
+      return new Outcome.Labelled(source, readBytes(in));
+    }
+    return new Outcome.Failed(
+        source,
+        new DeadLetter(ErrorCode.valueOf(readText(in)), Stage.valueOf(readText(in)), readText(in)));
+  }
+
+  @Override
+  public TypeSerializerSnapshot<Outcome> snapshotConfiguration() {
+    return new Snapshot();
+  }
+
+  /** Any version of this serializer reads what an older one wrote. */
+  public static final class Snapshot extends SimpleTypeSerializerSnapshot<Outcome> {
+    public Snapshot() {
+      super(() -> INSTANCE);
+    }
+  }
+}

@@ -1,0 +1,22 @@
+package org.labelstream.record;
+
+import java.util.Locale;
+
+/** Why a record got no label. The names are part of the public interface. */
+public enum ErrorCode {
+  NULL_VALUE,
+  NOT_UTF8,
+  MALFORMED_JSON,
+  MISSING_FIELD,
+  INVALID_FIELD,
+  INVALID_PARAMETER,
+  TOO_LARGE,
+  INFERENCE_FAILED,
+  TIMEOUT,
+  OUTPUT_TOO_LARGE;
+
+  /** The code as consumers read it, such as {@code null_value}. */
+  public String wireName() {
+    return name().toLowerCase(Locale.ROOT);
+  }
+}

@@ -1,0 +1,124 @@
+package org.labelstream.task;
+
+import java.math.BigInteger;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.labelstream.model.Names;
+
+/**
+ * The settings that a task takes, each with its type and range; checks what users give. Immutable.
+ */
+public final class ParameterSpecs {
+
+  /** Checks one value and brings it into its type. */
+  private interface Check {
+    Object apply(String name, Object value);
+  }
+
+  private final Map<String, Check> checks;
+
+  private ParameterSpecs(Map<String, Check> checks) {
+    this.checks = checks;
+  }
+
+  /** No settings. */
+  public static ParameterSpecs none() {
+    return new ParameterSpecs(Map.of());
+  }
+
+  /** These, and a whole number of at least {@code min}, or null. */
+  public ParameterSpecs orNullInteger(String name, int min) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null) {
+            return null;
+          }
+          if ((value instanceof Long || value instanceof Integer)) {
+            long number = ((Number) value).longValue();
+            if (number >= min && number <= Integer.MAX_VALUE) {
+              return (int) number;
+            }
+          }
+          boolean whole = value instanceof Number && !(value instanceof Double);
+          throw new IllegalArgumentException(
+              given
+                  + " is "
+                  + describe(value)
+                  + ", but must be "
+                  + (whole ? "" : "a whole number ")
+                  + "from "
+                  + min
+                  + " to "
+                  + Integer.MAX_VALUE
+                  + ", or null");
+        });
+  }
+
+  /** These, and one of some words; case does not matter. */
+  public ParameterSpecs choice(String name, List<String> words) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null) {
+            return null;
+          }
+          if (value instanceof String text && words.contains(text.toLowerCase(Locale.ROOT))) {
+            return text.toLowerCase(Locale.ROOT);
+          }
+          throw new IllegalArgumentException(
+              given
+                  + " is "
+                  + describe(value)
+                  + ", but must be one of "
+                  + String.join(", ", words));
+        });
+  }
+
+  private ParameterSpecs with(String name, Check check) {
+    Map<String, Check> more = new LinkedHashMap<>(checks);
+    more.put(name, check);
+    return new ParameterSpecs(more);
+  }
+
+  /**
+   * Checks settings.
+   *
+   * @throws IllegalArgumentException with a sentence about the first that is unknown or wrong
+   */
+  public Parameters parse(Map<String, Object> given) {
+    Map<String, Object> values = new HashMap<>();
+    given.forEach((name, value) -> values.put(name, check(name).apply(name, value)));
+    return new Parameters(values);
+  }
+
+  private Check check(String name) {
+    Check check = checks.get(name);
+    if (check == null) {
+      throw new IllegalArgumentException(
+          checks.isEmpty()
+              ? "there is no parameter " + name + ": the task takes none"
+              : "there is no parameter " + name + ": " + Names.didYouMean(name, checks.keySet()));
+    }
+    return check;
+  }
+
+  private static String describe(Object value) {
+    if (value instanceof String text) {
+      return "\"" + (text.length() > 40 ? text.substring(0, 40) + "…" : text) + "\"";
+    }
+    if (value instanceof BigInteger) {
+      return "a number beyond 64 bits";
+    }
+    if (value instanceof Map) {
+      return "an object";
+    }
+    if (value instanceof List) {
+      return "a list";
+    }
+    return String.valueOf(value);
+  }
+}

@@ -1,0 +1,42 @@
+package org.labelstream.task;
+
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * Settings that were checked: names are known, values have the type and range of their {@link
+ * ParameterSpecs}.
+ */
+public final class Parameters {
+
+  private final Map<String, Object> values;
+
+  Parameters(Map<String, Object> values) {
+    this.values = new HashMap<>(values);
+  }
+
+  /** These settings, with others over them. */
+  public Parameters overriddenBy(Parameters others) {
+    if (others.values.isEmpty()) {
+      return this;
+    }
+    Parameters merged = new Parameters(values);
+    merged.values.putAll(others.values);
+    return merged;
+  }
+
+  /** Whether the setting was given, be it as null. */
+  public boolean has(String name) {
+    return values.containsKey(name);
+  }
+
+  /** A whole number, or null where it was given as null or not at all. */
+  public Integer integer(String name) {
+    return (Integer) values.get(name);
+  }
+
+  /** A word, or null where it was given as null or not at all. */
+  public String text(String name) {
+    return (String) values.get(name);
+  }
+}

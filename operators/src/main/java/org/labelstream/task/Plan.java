@@ -1,0 +1,20 @@
+package org.labelstream.task;
+
+import java.util.List;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+
+/** A record as the rows that a model must run, and what becomes of them afterwards. */
+public interface Plan {
+
+  /** The rows to run, in any order and in any company. */
+  List<? extends Row> rows();
+
+  /**
+   * Makes the prediction, once all rows are done.
+   *
+   * @throws RejectedRecordException when the model's output allows none, such as a score that is
+   *     not a number
+   */
+  Prediction join() throws RejectedRecordException;
+}

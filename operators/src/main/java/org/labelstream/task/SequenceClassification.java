@@ -1,0 +1,162 @@
+package org.labelstream.task;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.labelstream.engine.LoadedModel;
+import org.labelstream.engine.Logits;
+import org.labelstream.engine.Tokens;
+import org.labelstream.model.InvalidModelException;
+import org.labelstream.model.LabelMapping;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
+import org.labelstream.record.TextEvent;
+
+/**
+ * A class for a text, or for a pair of texts, as Hugging Face's {@code text-classification}
+ * pipeline gives it ({@code transformers/pipelines/text_classification.py}).
+ */
+public final class SequenceClassification implements Task {
+
+  static final TaskType TYPE =
+      new TaskType(
+          "sequence_classification",
+          List.of("text_classification", "sentiment_analysis"),
+          ParameterSpecs.none()
+              .orNullInteger("top_k", 1)
+              .choice("function_to_apply", List.of("default", "softmax", "sigmoid", "none")),
+          SequenceClassification::new);
+
+  private final LoadedModel model;
+  private final LabelMapping labels;
+  private final String defaultFunction;
+
+  private SequenceClassification(LoadedModel model) {
+    this.model = model;
+    this.labels = model.folder().labels();
+    if (labels == null) {
+      throw new InvalidModelException(
+          model.folder().path()
+              + " names no classes, so it cannot classify: export it for the task");
+    }
+    this.defaultFunction = defaultFunction(model.folder().manifest().problemType(), labels.size());
+  }
+
+  private static String defaultFunction(String problemType, int classes) {
+    if ("regression".equals(problemType)) {
+      return "none";
+    }
+    return "multi_label_classification".equals(problemType) || classes == 1 ? "sigmoid" : "softmax";
+  }
+
+  @Override
+  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+    if (event.text() == null) {
+      throw new RejectedRecordException(
+          ErrorCode.MISSING_FIELD,
+          Stage.DECODE,
+          "the field text is missing, which sequence classification needs: add \"text\": \"…\"");
+    }
+    // An empty second text is none, as in transformers/tokenization_utils_fast.py.
+    String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
+    return new Classified(new TextRow(model.tokenizer().encode(event.text(), pair)), parameters);
+  }
+
+  @Override
+  public void run(List<? extends Row> batch) {
+    List<Tokens> tokens = new ArrayList<>(batch.size());
+    for (Row row : batch) {
+      tokens.add(((TextRow) row).tokens);
+    }
+    Logits logits = model.forward(tokens);
+    for (int i = 0; i < batch.size(); i++) {
+      ((TextRow) batch.get(i)).logits = logits.row(i);
+    }
+  }
+
+  /** A text and, once it ran, its logits. */
+  private static final class TextRow implements Row {
+    final Tokens tokens;
+    volatile float[] logits;
+
+    TextRow(Tokens tokens) {
+      this.tokens = tokens;
+    }
+
+    @Override
+    public int length() {
+      return tokens.length();
+    }
+
+    @Override
+    public boolean done() {
+      return logits != null;
+    }
+  }
+
+  private final class Classified implements Plan {
+    private final TextRow row;
+    private final Parameters parameters;
+
+    Classified(TextRow row, Parameters parameters) {
+      this.row = row;
+      this.parameters = parameters;
+    }
+
+    @Override
+    public List<? extends Row> rows() {
+      return List.of(row);
+    }
+
+    @Override
+    public Prediction join() throws RejectedRecordException {
+      float[] scores = scores(row.logits);
+      List<Integer> ranking = new ArrayList<>(scores.length);
+      for (int i = 0; i < scores.length; i++) {
+        if (!Float.isFinite(scores[i])) {
+          throw new RejectedRecordException(
+              ErrorCode.INFERENCE_FAILED,
+              Stage.INFERENCE,
+              "the model gave a score for "
+                  + labels.name(i)
+                  + " that is not a number: check the checkpoint, and its precision");
+        }
+        ranking.add(i);
+      }
+      ranking.sort(Comparator.comparing((Integer i) -> scores[i]).reversed()); // stable
+      Map<String, Object> fields = new LinkedHashMap<>();
+      fields.putAll(entry(ranking.get(0), scores));
+      if (parameters.has("top_k")) {
+        Integer topK = parameters.integer("top_k");
+        List<Object> best = new ArrayList<>();
+        for (int i :
+            ranking.subList(0, Math.min(topK == null ? scores.length : topK, scores.length))) {
+          best.add(entry(i, scores));
+        }
+        fields.put("scores", best);
+      }
+      return new Prediction(fields, row.length(), row.tokens.truncated());
+    }
+
+    private Map<String, Object> entry(int index, float[] scores) {
+      Map<String, Object> entry = new LinkedHashMap<>();
+      entry.put("label", labels.name(index));
+      entry.put("score", scores[index]);
+      return entry;
+    }
+
+    private float[] scores(float[] logits) {
+      String asked = parameters.text("function_to_apply");
+      String function = asked == null || asked.equals("default") ? defaultFunction : asked;
+      return switch (function) {
+        case "softmax" -> Scores.softmax(logits);
+        case "sigmoid" -> Scores.sigmoid(logits);
+        default -> logits;
+      };
+    }
+  }
+}

@@ -1,0 +1,32 @@
+package org.labelstream.task;
+
+import java.util.List;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.TextEvent;
+
+/**
+ * What a model does with a record: {@code plan} makes rows of it, {@code run} takes a batch of rows
+ * from any records through the model, and the plan joins them into a prediction.
+ *
+ * <p><em>Thread-safety.</em> {@code plan} is called from one thread at a time, {@code run} from
+ * many at once; a row is in one batch at a time.
+ */
+public interface Task {
+
+  /**
+   * Plans a record.
+   *
+   * @param parameters the settings for this record: its own over the pipeline's
+   * @throws RejectedRecordException when it lacks a field that the task needs, or asks for what the
+   *     task cannot do
+   */
+  Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException;
+
+  /**
+   * Runs a batch. Afterwards each row is done, or goes again.
+   *
+   * @throws org.labelstream.engine.EngineException when the model fails; any of the rows may be the
+   *     cause
+   */
+  void run(List<? extends Row> batch);
+}

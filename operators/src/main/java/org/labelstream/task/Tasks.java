@@ -1,0 +1,22 @@
+package org.labelstream.task;
+
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/** The tasks that there are. */
+public final class Tasks {
+
+  /** All of them. A new task is a line here. */
+  public static final List<TaskType> ALL = List.of(SequenceClassification.TYPE);
+
+  private Tasks() {}
+
+  /** The task of that name; hyphens and Hugging Face's names are accepted too. */
+  public static Optional<TaskType> named(String name) {
+    String wanted = name.toLowerCase(Locale.ROOT).replace('-', '_');
+    return ALL.stream()
+        .filter(type -> type.name().equals(wanted) || type.aliases().contains(wanted))
+        .findFirst();
+  }
+}
