@@ -1,0 +1,114 @@
+"""The command line. Only the standard library is imported until an export begins, so that help and
+wrong use are answered at once, and outside the virtual environment too."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from labelstream_export.errors import ExportError
+from labelstream_export.tasks import TASKS, Task, find_task
+
+PROGRAM = "export_model.py"
+PRECISIONS = ("fp32",)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Reads the command line; exits with 2 and a sentence when it is wrong, with 0 after --help.
+
+    Returns:
+        ``checkpoint`` (str), ``task`` (Task), ``output`` (Path), ``precision`` (str),
+        ``max_length`` (int or None), ``force`` (bool).
+    """
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Turns a Hugging Face checkpoint into a model folder, and checks that the two "
+        "give the same results.",
+    )
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="a folder with configuration and weights, or a hub id",
+    )
+    names = ", ".join(f"{task.name} ({task.alias})" for task in TASKS)
+    parser.add_argument("--task", required=True, type=_task, help=f"what it is for: {names}")
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="to write to")
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        type=_precision,
+        help=f"of the weights: {', '.join(PRECISIONS)} (default: fp32)",
+    )
+    parser.add_argument(
+        "--max-length",
+        type=_tokens,
+        metavar="N",
+        help="tokens of a text that the model sees, special ones included "
+        "(default: what the tokenizer and the model allow)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace FOLDER if it exists; its README.md is kept"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one export and returns the exit status; every failure is one sentence."""
+    options = parse(arguments)
+    try:
+        from labelstream_export.export import export
+
+        export(
+            checkpoint=options.checkpoint,
+            task=options.task,
+            output=options.output,
+            precision=options.precision,
+            max_length=options.max_length,
+            force=options.force,
+        )
+    except ExportError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted, nothing was written")
+    except OSError as error:
+        return _fail(
+            f"cannot read or write {error.filename or options.output} ({error.strerror or error}): "
+            "check the path, its permissions and the free space"
+        )
+    except Exception as error:
+        if os.environ.get("LABELSTREAM_DEBUG"):
+            raise
+        reason = (str(error).strip() or "no message").splitlines()[0]
+        return _fail(
+            f"{options.checkpoint} could not be exported ({type(error).__name__}: {reason}): "
+            "set LABELSTREAM_DEBUG=1 to see where"
+        )
+    return 0
+
+
+def _fail(sentence: str) -> int:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    return 1
+
+
+def _task(name: str) -> Task:
+    try:
+        return find_task(name)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _precision(name: str) -> str:
+    if name not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise argparse.ArgumentTypeError(f"precision '{name}' is not supported: use {known}")
+    return name
+
+
+def _tokens(number: str) -> int:
+    if not number.isascii() or not number.isdigit() or int(number) < 3:
+        raise argparse.ArgumentTypeError(f"'{number}' is not a number of tokens: give 3 or more")
+    return int(number)

@@ -1,0 +1,108 @@
+"""The small files of a model folder, beside the module and the tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+import transformers
+import yaml
+
+import labelstream_export
+from labelstream_export.checkpoint import Checkpoint
+from labelstream_export.errors import ExportError
+
+FORMAT = 1
+# Not summed: the card and the labels may be changed by hand, and the list does not list itself.
+UNSUMMED = ("README.md", "index_to_name.json", "labelstream.json")
+
+
+def label_names(checkpoint: Checkpoint) -> list[str]:
+    """The names of the classes, in index order.
+
+    Raises:
+        ExportError: ``id2label`` has a gap.
+    """
+    names = checkpoint.model.config.id2label
+    if sorted(names) != list(range(len(names))):
+        raise ExportError(
+            f"id2label in config.json of {checkpoint.name} does not name the classes 0 to "
+            f"{len(names) - 1} in turn (it has {sorted(names)}): repair it"
+        )
+    return [str(names[index]) for index in range(len(names))]
+
+
+def write_labels(names: list[str], folder: Path) -> None:
+    """Writes ``index_to_name.json``."""
+    write_json(
+        {str(index): name for index, name in enumerate(names)}, folder / "index_to_name.json"
+    )
+
+
+def write_configs(checkpoint: Checkpoint, folder: Path) -> None:
+    """Writes ``config.json``, and ``generation_config.json`` where the checkpoint has one."""
+    write_json(checkpoint.config, folder / "config.json")
+    if checkpoint.generation_config is not None:
+        (folder / "generation_config.json").write_text(checkpoint.generation_config, "utf-8")
+
+
+def write_handler(facts: dict[str, Any], name: str, folder: Path) -> None:
+    """Writes ``model-config.yaml`` with TorchServe's keys.
+
+    Args:
+        facts: the content of ``labelstream.json`` as far as it is known.
+        name: the checkpoint's.
+        folder: the model folder.
+    """
+    handler = {
+        "mode": facts["task"],
+        "model_name": name,
+        "max_length": facts["max_length"],
+        "num_labels": facts["num_labels"],
+        "do_lower_case": facts["do_lower_case"],
+        "embedding_name": facts["embedding_name"],
+        "save_mode": "torchscript",
+    }
+    content = yaml.safe_dump({"handler": handler}, sort_keys=False, allow_unicode=True)
+    (folder / "model-config.yaml").write_text(content, "utf-8")
+
+
+def write_manifest(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes ``labelstream.json``: the facts, the versions, and the sum of each file that is there.
+
+    Returns:
+        What was written.
+    """
+    summed = sorted(file for file in folder.iterdir() if file.name not in UNSUMMED)
+    manifest = {
+        "format": FORMAT,
+        **facts,
+        "versions": {
+            "labelstream_export": labelstream_export.__version__,
+            "torch": torch.__version__.partition("+")[0],  # +cpu or +cu126 is the machine's affair
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
+        "sha256": {file.name: sha256(file) for file in summed},
+        "labels_sha256": sha256(folder / "index_to_name.json"),
+    }
+    write_json(manifest, folder / "labelstream.json")
+    return manifest
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of the file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_json(content: dict[str, Any], file: Path) -> None:
+    """Writes JSON in UTF-8, indented, in the order given."""
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", "utf-8")

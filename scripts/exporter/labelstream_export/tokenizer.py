@@ -1,0 +1,100 @@
+"""The tokenizer of a model folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from labelstream_export.errors import ExportError
+
+# transformers' sign for "no limit" is 1e30; no model reads texts of this many tokens.
+UNLIMITED = 10_000_000
+PROBES = ("An ordinary sentence, with UPPER case.", "", "ünïcödé 🙂 日本語 שלום", "[SEP] </s> " * 3)
+
+
+def effective_length(
+    tokenizer: PreTrainedTokenizerFast, positions: int | None, asked: int | None
+) -> int:
+    """How many tokens of a text the exported model sees, special ones included.
+
+    Args:
+        tokenizer: the checkpoint's; its ``model_max_length`` is one limit.
+        positions: how many the model has, or None for no limit.
+        asked: what the user wants, or None for as many as possible.
+
+    Raises:
+        ExportError: more is asked than possible, or there is no limit and none is asked.
+    """
+    limits = [limit for limit in (positions, tokenizer.model_max_length) if limit is not None]
+    limit = int(min(limits))
+    if asked is not None and asked > limit:
+        raise ExportError(
+            f"--max-length {asked} is more than the {limit} tokens that the checkpoint allows: "
+            "ask for that or less"
+        )
+    if asked is None and limit > UNLIMITED:
+        raise ExportError(
+            "neither the tokenizer nor the model says how long a text may be: give --max-length"
+        )
+    return limit if asked is None else asked
+
+
+def write_tokenizer(tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path) -> None:
+    """Writes ``tokenizer.json`` and ``tokenizer_config.json``.
+
+    Truncation and padding are left out of the first, since who reads it sets them; the second
+    tells ``max_length`` as ``model_max_length``.
+    """
+    scratch = folder / "tokenizer"
+    tokenizer.save_pretrained(scratch)
+    content = _read(scratch / "tokenizer.json")
+    content["truncation"] = content["padding"] = None
+    _write(content, folder / "tokenizer.json")
+    settings = _read(scratch / "tokenizer_config.json")
+    settings["model_max_length"] = max_length
+    _write(settings, folder / "tokenizer_config.json")
+    for file in scratch.iterdir():
+        file.unlink()
+    scratch.rmdir()
+
+
+def check_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Checks that the written tokenizer gives the checkpoint's ids.
+
+    Raises:
+        ExportError: it does not.
+    """
+    written = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    for text in PROBES:
+        if written(text)["input_ids"] != tokenizer(text)["input_ids"]:
+            raise ExportError(
+                f"the written tokenizer.json gives other ids than the checkpoint's for {text!r}: "
+                "save the checkpoint's tokenizer again with this version of transformers"
+            )
+
+
+def lower_cases(folder: Path) -> bool:
+    """Whether the normalizer of the folder's ``tokenizer.json`` lower-cases its text."""
+    normalizer = _read(folder / "tokenizer.json").get("normalizer")
+    return any(
+        part.get("type") == "Lowercase" or part.get("lowercase") is True
+        for part in _parts(normalizer or {})
+    )
+
+
+def _parts(normalizer: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield normalizer
+    for part in normalizer.get("normalizers", []):
+        yield from _parts(part)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text("utf-8"))
+
+
+def _write(content: dict[str, Any], file: Path) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", "utf-8")

@@ -1,0 +1,115 @@
+"""Compares a written module with the checkpoint's own model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from labelstream_export.errors import ExportError
+from labelstream_export.graph import check_devices
+from labelstream_export.module import example_inputs
+
+# Between the module and the model on the same batch.
+TOLERANCE = {"fp32": 1e-5}
+# Between a padded row and the same row alone: there the model's own sums run over other blocks, and
+# their rounding is not the export's. This is the tolerance of scores.
+PADDING_TOLERANCE = {"fp32": 1e-4}
+SEED = 20_250_101
+
+
+def verify(
+    path: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    inputs: Sequence[str],
+    max_length: int,
+    precision: str,
+) -> dict[str, float]:
+    """Loads ``model.pt`` and holds its logits against the model's, for rows of all lengths.
+
+    Each batch must give what the model gives for that batch, and each of its rows what the model
+    gives for that row alone, without padding.
+
+    Returns:
+        ``texts``, the number of rows compared; ``largest_difference`` between module and model;
+        ``largest_padding_difference`` between a row of a batch and that row alone. Differences are
+        relative to the largest logit where that is above 1.
+
+    Raises:
+        ExportError: a difference is above its tolerance, or the module cannot be run, or is bound
+            to a device.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    vocabulary = model.get_input_embeddings().num_embeddings
+    module = torch.jit.load(str(path), map_location="cpu")
+    check_devices(module)
+
+    def run_model(tensors: Sequence[Tensor]) -> Tensor:
+        return model(**dict(zip(inputs, tensors)), return_dict=False)[0].float()
+
+    rows, largest, largest_padding = 0, 0.0, 0.0
+    with torch.inference_mode():
+        for lengths in batches(max_length):
+            batch = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
+            logits = _run(module, batch, lengths)
+            difference = _difference(logits, run_model(batch))
+            _check(difference, TOLERANCE[precision], f"rows of {lengths} tokens in one batch")
+            largest = max(largest, difference)
+            for row, length in enumerate(lengths):
+                alone = run_model([tensor[row : row + 1, :length] for tensor in batch])
+                difference = _difference(logits[row : row + 1], alone)
+                what = f"a row of {length} tokens, padded to {max(lengths)} and alone"
+                _check(difference, PADDING_TOLERANCE[precision], what)
+                largest_padding = max(largest_padding, difference)
+            rows += len(lengths)
+    return {
+        "texts": rows,
+        "largest_difference": largest,
+        "largest_padding_difference": largest_padding,
+    }
+
+
+def batches(max_length: int) -> list[list[int]]:
+    """Lengths of the rows of each batch: one token alone, a single row, even and ragged batches,
+    and the longest that the model takes."""
+    short, middle = min(7, max_length), max(1, max_length // 3)
+    return [
+        [1],
+        [1, 1, 1],
+        [short],
+        [middle, 1, short, 2],
+        [3, middle, middle, 1, 2, short, 3, 2],
+        [max_length],
+        [max_length, 2, middle],
+    ]
+
+
+def _run(module: torch.jit.ScriptModule, batch: tuple[Tensor, ...], lengths: list[int]) -> Tensor:
+    try:
+        return module(*batch)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise ExportError(
+            f"the exported module fails on rows of {lengths} tokens ({reason}): this checkpoint "
+            "cannot be exported"
+        ) from error
+
+
+def _check(difference: float, allowed: float, what: str) -> None:
+    if not difference <= allowed:  # so that NaN is refused too
+        raise ExportError(
+            f"the exported module does not agree with the checkpoint ({what}: the logits differ by "
+            f"{difference:.2g}, allowed is {allowed:.0e}): this checkpoint cannot be exported"
+        )
+
+
+def _difference(logits: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest expected logit where that is above 1; NaN
+    where the two are not of one shape and type, or no numbers."""
+    if logits.shape != expected.shape or logits.dtype != expected.dtype:
+        return float("nan")
+    return ((logits - expected).abs().max() / expected.abs().max().clamp(min=1)).item()
