@@ -1,0 +1,349 @@
+#!/usr/bin/env bash
+# A local stand-alone Flink cluster: JobManager and TaskManagers as processes of their own.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+  cat <<'USAGE'
+Usage: scripts/flink-local.sh COMMAND [OPTION...]
+
+A stand-alone Flink cluster on this machine, made of Maven artefacts: a JobManager and TaskManagers, each a process
+of its own, with the Labelstream bundle (DJL, libtorch, tokenizers) in its lib/.
+
+  start                 starts it, and waits until the TaskManagers have registered
+      --slots N           slots of each TaskManager (default 4)
+      --taskmanagers N    how many TaskManagers (default 1)
+      --port N            port of the web UI and REST (default $LABELSTREAM_FLINK_PORT, otherwise 8081)
+      --option KEY=VALUE  a Flink option for conf/config.yaml; may be repeated
+  stop                  ends all of its processes; jobs end with it
+  status                says whether and where it runs (exit status 1 when it does not)
+  submit JOB_FILE [-- FLINK_RUN_OPTION...]
+                        submits the Labelstream job, and prints its id; after -- stand options of "flink run",
+                        as -s SAVEPOINT
+  list                  lists jobs, also those that have ended
+  cancel JOB_ID         cancels a job
+  savepoint JOB_ID      takes a savepoint, and prints its path; the job goes on
+
+The cluster's home is .labelstream/flink of the repository, or $LABELSTREAM_STATE/flink: conf/, lib/, log/,
+checkpoints/, savepoints/. It listens on 127.0.0.1 only. Two clusters beside each other need a
+LABELSTREAM_STATE and a --port each.
+USAGE
+}
+
+CLUSTER="$STATE/flink"
+RUN="$CLUSTER/run"
+PORT_FILE="$RUN/port"
+JOBMANAGER_PID="$RUN/jobmanager.pid"
+TEMPLATES="$ROOT/scripts/flink-local"
+
+# MiB. The JVM's limits follow from these, as they do in Flink's own start scripts.
+HEAP=1024        # of a TaskManager: 128 for the framework, the rest for jobs
+METASPACE=512    # each submission loads the job's classes anew, and the last ones go only with a collection
+NETWORK=64
+# libtorch's memory is native: neither heap nor direct, seen by no JVM limit. Flink's default for this is 0, and
+# a container sized from that would be killed; here it is what models, activations and oneDNN's caches may take.
+TASK_OFF_HEAP=1024
+FRAMEWORK_OFF_HEAP=128
+
+is_running() { running_pid "$JOBMANAGER_PID" >/dev/null; }
+
+need_running() {
+  is_running || fail "The Flink cluster is not running: start it with scripts/flink-local.sh start."
+  PORT="$(cat "$PORT_FILE")"
+}
+
+url() { printf 'http://127.0.0.1:%s' "$(cat "$PORT_FILE")"; }
+
+make_lib() {
+  local archive="$ROOT/job/target/labelstream-lib.tar.gz" stamp="$CLUSTER/lib/.made"
+  if [ -e "$stamp" ] && [ ! "$archive" -nt "$stamp" ] && [ ! "$TEMPLATES/target/lib" -nt "$stamp" ]; then
+    return
+  fi
+  say "Unpacking Flink and the Labelstream bundle ..."
+  rm -rf "${CLUSTER:?}/lib"
+  mkdir -p "$CLUSTER/lib"
+  cp "$TEMPLATES"/target/lib/*.jar "$CLUSTER/lib/"
+  tar -xzf "$archive" -C "$CLUSTER/lib"
+  touch "$stamp"
+}
+
+make_conf() {
+  local rpc_port="$1" slots="$2"
+  mkdir -p "$CLUSTER/conf" "$CLUSTER/log" "$CLUSTER/checkpoints" "$CLUSTER/savepoints" "$CLUSTER/tmp"
+  cp "$TEMPLATES/log4j.properties" "$CLUSTER/conf/log4j.properties"
+  cat >"$CLUSTER/conf/config.yaml" <<YAML
+# Written anew at each start: give options with scripts/flink-local.sh start --option KEY=VALUE.
+jobmanager.rpc.address: 127.0.0.1
+jobmanager.rpc.port: $rpc_port
+jobmanager.bind-host: 127.0.0.1
+taskmanager.host: 127.0.0.1
+taskmanager.bind-host: 127.0.0.1
+rest.address: 127.0.0.1
+rest.bind-address: 127.0.0.1
+rest.port: $PORT
+rest.bind-port: "$PORT"
+
+jobmanager.memory.heap.size: 512m
+jobmanager.memory.off-heap.size: 128m
+
+taskmanager.numberOfTaskSlots: $slots
+# What Flink's start scripts would work out: a TaskManager started without them wants each given.
+taskmanager.cpu.cores: $slots
+taskmanager.memory.framework.heap.size: 128m
+taskmanager.memory.task.heap.size: $((HEAP - 128))m
+taskmanager.memory.framework.off-heap.size: ${FRAMEWORK_OFF_HEAP}m
+# libtorch's memory is native, and Flink's default for it is 0.
+taskmanager.memory.task.off-heap.size: ${TASK_OFF_HEAP}m
+taskmanager.memory.network.min: ${NETWORK}m
+taskmanager.memory.network.max: ${NETWORK}m
+taskmanager.memory.managed.size: 16m
+taskmanager.memory.jvm-metaspace.size: ${METASPACE}m
+taskmanager.memory.jvm-overhead.min: 192m
+taskmanager.memory.jvm-overhead.max: 192m
+
+state.backend.type: hashmap
+execution.checkpointing.dir: "file://$CLUSTER/checkpoints"
+execution.checkpointing.savepoint-dir: "file://$CLUSTER/savepoints"
+io.tmp.dirs: "$CLUSTER/tmp"
+YAML
+}
+
+# set_option KEY VALUE: in place of what config.yaml has, because a key that stands there twice is an error.
+set_option() {
+  local file="$CLUSTER/conf/config.yaml"
+  awk -v key="$1:" 'index($0, key " ") != 1' "$file" >"$file.new"
+  printf "%s: '%s'\n" "$1" "$(printf '%s' "$2" | sed "s/'/''/g")" >>"$file.new"
+  mv "$file.new" "$file"
+}
+
+# java_options NAME: sets OPTIONS, what each JVM of the cluster is started with.
+java_options() {
+  OPTIONS=(
+    "${FLINK_ADD_OPENS[@]}"
+    "-Dlog.file=$CLUSTER/log/$1.log"
+    "-Dlog4j.configurationFile=file:$CLUSTER/conf/log4j.properties"
+    "-Djava.io.tmpdir=$CLUSTER/tmp"
+    -Dai.djl.offline=true
+    -cp "$CLUSTER/lib/*"
+  )
+}
+
+start() {
+  local slots=4 taskmanagers=1 name number rpc_port option
+  local extra=()
+  PORT="${LABELSTREAM_FLINK_PORT:-8081}"
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      -h | --help) usage && return ;;
+      --slots | --taskmanagers | --port | --option)
+        [ $# -ge 2 ] || misuse "$1 needs a value"
+        case "$1" in
+          --slots) slots="$2" ;;
+          --taskmanagers) taskmanagers="$2" ;;
+          --port) PORT="$2" ;;
+          --option)
+            case "$2" in
+              ?*=*) extra+=("$2") ;;
+              *) misuse "--option is KEY=VALUE, but was $2" ;;
+            esac
+            ;;
+        esac
+        shift 2
+        ;;
+      *) misuse "start has no option $1" ;;
+    esac
+  done
+  is_port "$PORT" || misuse "The port $PORT is not a number from 1 to 65535"
+  for number in "$slots" "$taskmanagers"; do
+    case "$number" in '' | 0* | *[!0-9]*) misuse "The number $number is not a whole number above 0" ;; esac
+  done
+  if is_running; then
+    printf 'Flink runs already: %s\n' "$(url)"
+    return
+  fi
+  stop_all # TaskManagers whose JobManager has gone
+  if port_answers "$PORT"; then
+    fail "The port $PORT on 127.0.0.1 is taken by another program: stop that program, or choose another port with --port."
+  fi
+  ensure_built scripts/flink-local job
+  make_lib
+  mkdir -p "$RUN"
+  # Apart for each REST port, so that two clusters that start at once do not look for the same.
+  rpc_port="$(free_port $((20000 + PORT % 1000 * 10)))"
+  make_conf "$rpc_port" "$slots"
+  for option in ${extra[@]+"${extra[@]}"}; do
+    set_option "${option%%=*}" "${option#*=}"
+  done
+  printf '%s\n' "$PORT" >"$PORT_FILE"
+
+  export FLINK_CONF_DIR="$CLUSTER/conf"
+  export DJL_CACHE_DIR="$CLUSTER/djl" # natives are unpacked here, not into the user's home
+  # One thread for each of Labelstream's workers; glibc's arenas, one per thread, would look like a leak.
+  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
+  say "Starting Flink ..."
+  java_options jobmanager
+  start_java "$JOBMANAGER_PID" "$CLUSTER/log/jobmanager.out" -Xmx512m -XX:MaxMetaspaceSize=256m "${OPTIONS[@]}" \
+    org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint --configDir "$CLUSTER/conf"
+  number=1
+  while [ "$number" -le "$taskmanagers" ]; do
+    name="taskmanager-$number"
+    java_options "$name"
+    start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
+      "-XX:MaxDirectMemorySize=$((FRAMEWORK_OFF_HEAP + TASK_OFF_HEAP + NETWORK))m" "${OPTIONS[@]}" \
+      org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$CLUSTER/conf"
+    number=$((number + 1))
+  done
+
+  if ! wait_until 120 settled "$taskmanagers"; then
+    stop_all
+    fail "The TaskManagers have not registered within 120 s: see the logs in $CLUSTER/log."
+  fi
+  if name="$(ended)"; then
+    stop_all
+    cat "$CLUSTER/log/$name.out" "$CLUSTER/log/$name.log" >"$CLUSTER/log/start.err" 2>/dev/null || true
+    fail "Flink's $name ended while it was starting: $(innermost_cause "$CLUSTER/log/start.err") (see $CLUSTER/log/$name.log)"
+  fi
+  printf 'Flink runs: %s (slots: %s)\n' "$(url)" "$((slots * taskmanagers))"
+}
+
+# registered: prints how many TaskManagers the JobManager knows.
+registered() { http_get "$PORT" /overview | sed -n 's/.*"taskmanagers":\([0-9]*\).*/\1/p'; }
+
+settled() { ended >/dev/null || [ "$(registered)" = "$1" ]; }
+
+# ended: prints the first process that was started and runs no more.
+ended() {
+  local file
+  for file in "$RUN"/*.pid; do
+    if is_gone "$file"; then
+      basename "$file" .pid
+      return
+    fi
+  done
+  return 1
+}
+
+# Ends every process that was started, TaskManagers first, so that none of them looks for its JobManager.
+stop_all() {
+  local file
+  for file in "$RUN"/taskmanager-*.pid "$JOBMANAGER_PID"; do
+    [ ! -e "$file" ] || stop_java "$file" "Flink's $(basename "$file" .pid)"
+  done
+}
+
+# innermost_cause FILE: the message of the last exception in it, without the class names before it, which say nothing
+# to who reads it here.
+innermost_cause() {
+  local cause
+  cause="$(grep 'Caused by: ' "$1" | tail -n 1)" || cause="$(grep -m 1 'Exception' "$1")" || true
+  printf '%s\n' "$cause" | sed -E -e 's/^ *Caused by: //' -e ':a' -e 's/^([a-zA-Z0-9_$]+\.)+[a-zA-Z0-9_$]+: //' -e 'ta'
+}
+
+# client ARGUMENT...: Flink's own command line. Of a failure it prints a sentence, which a job's main gives by
+# throwing ProgramParametrizationException; of any other exception, the innermost cause in place of the stack trace.
+client() {
+  local errors="$CLUSTER/log/client.err" status=0 cause
+  export FLINK_CONF_DIR="$CLUSTER/conf" DJL_CACHE_DIR="$CLUSTER/djl" OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
+  java_options client
+  "$JAVA" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${OPTIONS[@]}" \
+    org.apache.flink.client.cli.CliFrontend "$@" 2>"$errors" || status=$?
+  if grep -q 'The program finished with the following exception' "$errors"; then
+    cause="$(innermost_cause "$errors")"
+    say "Flink says: $cause (all of it is in $errors)"
+  else
+    cat "$errors" >&2
+  fi
+  return "$status"
+}
+
+submit() {
+  local job_file="" output status=0
+  if [ $# -gt 0 ] && [ "$1" != -- ]; then
+    job_file="$1"
+    shift
+  fi
+  case "$job_file" in
+    -h | --help) usage && return ;;
+    '' | -*) misuse "submit needs a job file" ;;
+  esac
+  if [ $# -gt 0 ]; then
+    [ "$1" = -- ] || misuse "submit takes one job file; options of flink run stand after --, but there is $1"
+    shift
+  fi
+  need_running
+  ensure_built job
+  output="$(client run -d -m "127.0.0.1:$PORT" "$@" "$ROOT/job/target/labelstream-job.jar" --config "$job_file")" || status=$?
+  if [ "$status" -eq 0 ]; then
+    printf '%s\n' "$output" | sed -n 's/.*Job has been submitted with JobID \([0-9a-f]*\).*/\1/p'
+  elif [ -n "$output" ]; then
+    say "$output"
+  fi
+  return "$status"
+}
+
+# job_id COMMAND WORD...: ends the script unless the only word is a job id.
+job_id() {
+  [ $# -eq 2 ] || misuse "$1 needs one job id (scripts/flink-local.sh list shows them)"
+  case "$2" in
+    *[!0-9a-f]* | '') misuse "$2 is not a job id, which has 32 hexadecimal digits" ;;
+  esac
+  [ "${#2}" -eq 32 ] || misuse "$2 is not a job id, which has 32 hexadecimal digits"
+}
+
+[ $# -gt 0 ] || misuse "Say what to do"
+command="$1"
+shift
+if [ "$command" != submit ] && [ $# -gt 0 ]; then
+  case "$1" in -h | --help) usage && exit 0 ;; esac
+fi
+case "$command" in
+  -h | --help | help) usage ;;
+  start)
+    find_java
+    start "$@"
+    ;;
+  stop)
+    [ $# -eq 0 ] || misuse "stop takes no options, but was given $1"
+    if ls "$RUN"/*.pid >/dev/null 2>&1; then
+      stop_all
+      echo "Flink has stopped"
+    else
+      echo "Flink is not running"
+    fi
+    ;;
+  status)
+    [ $# -eq 0 ] || misuse "status takes no options, but was given $1"
+    if is_running; then
+      PORT="$(cat "$PORT_FILE")"
+      printf 'Flink runs: %s (TaskManagers: %s)\n' "$(url)" "$(registered || echo 0)"
+    else
+      echo "Flink is not running"
+      exit 1
+    fi
+    ;;
+  submit)
+    find_java
+    submit "$@"
+    ;;
+  list)
+    [ $# -eq 0 ] || misuse "list takes no options, but was given $1"
+    need_running
+    find_java
+    client list -a -m "127.0.0.1:$PORT" | sed '/^Waiting for response/d'
+    ;;
+  cancel)
+    job_id cancel "$@"
+    need_running
+    find_java
+    client cancel -m "127.0.0.1:$PORT" "$1" >/dev/null
+    printf 'Cancelled %s\n' "$1"
+    ;;
+  savepoint)
+    job_id savepoint "$@"
+    need_running
+    find_java
+    client savepoint -m "127.0.0.1:$PORT" "$1" | sed -n 's/^Savepoint completed\. Path: //p'
+    ;;
+  *) misuse "There is no command $command" ;;
+esac
