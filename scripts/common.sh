@@ -97,7 +97,7 @@ ensure_built() {
   # Removed because a new version of a dependency would otherwise lie beside the old one.
   case ",$modules," in *,kafka-local,*) rm -rf "$ROOT/kafka-local/target/kafka-local/lib" ;; esac
   case ",$modules," in *,scripts/flink-local,*) rm -rf "$ROOT/scripts/flink-local/target/lib" ;; esac
-  if ! mvn -q -B -ntp -DskipTests -f "$ROOT/pom.xml" -pl "$modules" -am package >"$log" 2>&1 </dev/null; then
+  if ! mvn -q -B -ntp -Dmaven.test.skip=true -Dspotless.check.skip=true -Dcyclonedx.skip=true -f "$ROOT/pom.xml" -pl "$modules" -am package >"$log" 2>&1 </dev/null; then
     grep -F '[ERROR]' "$log" | sed -n 1,15p >&2 || true
     fail "The build failed: put right what Maven says in $log."
   fi
@@ -197,4 +197,15 @@ http_get() {
     printf 'GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n' "$2" >&3
     cat <&3
   ) 2>/dev/null
+}
+
+# unpack_bundle FOLDER: the Labelstream bundle (DJL, libtorch, tokenizers), unless it lies there as it was built last.
+unpack_bundle() {
+  local archive="$ROOT/job/target/labelstream-lib.tar.gz" stamp="$1/.unpacked"
+  if [ ! -e "$stamp" ] || [ "$archive" -nt "$stamp" ]; then
+    rm -rf "${1:?}"
+    mkdir -p "$1"
+    tar -xzf "$archive" -C "$1"
+    touch "$stamp"
+  fi
 }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.math.BigInteger;
@@ -85,6 +86,10 @@ public final class EventCodec {
     }
     try {
       return new Reading(record).read(start);
+    } catch (StreamConstraintsException e) {
+      throw rejected(
+          ErrorCode.MALFORMED_JSON,
+          "the value is nested more than " + JsonObject.MAX_DEPTH + " levels deep: flatten it");
     } catch (JsonProcessingException e) {
       throw rejected(
           ErrorCode.MALFORMED_JSON,
@@ -105,7 +110,8 @@ public final class EventCodec {
   }
 
   private static String firstSentence(JsonProcessingException e) {
-    String message = e.getOriginalMessage();
+    // Where an object or array began is told in Jackson's own words, which help nobody here.
+    String message = e.getOriginalMessage().replaceFirst(" \\([^()]* at \\[Source: .*", "");
     int end = message.indexOf('\n');
     return end < 0 ? message : message.substring(0, end);
   }
@@ -245,6 +251,9 @@ public final class EventCodec {
 
     private void readKnown(String name, JsonParser parser) throws IOException {
       JsonToken token = parser.currentToken();
+      if (token == JsonToken.VALUE_NULL) {
+        return;
+      }
       if (name.equals("inference")) {
         if (token == JsonToken.START_OBJECT) {
           JsonObject.walk(bytes, base, parser, new EarlierResults());
@@ -253,9 +262,6 @@ public final class EventCodec {
               ErrorCode.INVALID_FIELD,
               "the field inference is not an object, so no result can be added to it: rename it");
         }
-        return;
-      }
-      if (token == JsonToken.VALUE_NULL) {
         return;
       }
       switch (name) {
@@ -337,7 +343,9 @@ public final class EventCodec {
             String name = parser.currentName();
             parser.nextToken();
             if (members.containsKey(name)) {
-              refuse(ErrorCode.INVALID_PARAMETER, "the parameter " + name + " is given twice");
+              refuse(
+                  ErrorCode.INVALID_PARAMETER,
+                  "the parameter " + name + " is given twice: give it once");
             }
             members.put(name, readValue(parser));
           }
@@ -351,7 +359,9 @@ public final class EventCodec {
       if (parser.getTextLength() > LONGEST_NUMBER) {
         refuse(
             ErrorCode.INVALID_PARAMETER,
-            "a number in parameters or target has more than " + LONGEST_NUMBER + " digits");
+            "a number in parameters or target has more than "
+                + LONGEST_NUMBER
+                + " digits: shorten it");
         return 0L;
       }
       if (parser.currentToken() == JsonToken.VALUE_NUMBER_FLOAT) {

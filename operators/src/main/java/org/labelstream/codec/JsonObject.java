@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import java.io.IOException;
 
 /**
@@ -31,6 +32,9 @@ final class JsonObject {
     void member(Member member);
   }
 
+  /** How deep a value may be nested: a walk over it must not exhaust the stack. */
+  static final int MAX_DEPTH = 500;
+
   /**
    * Bounds that bite are the size of a value, checked before, and the depth. Encodings are not
    * guessed: the caller has found the bytes to be UTF-8, and bytes that look like UTF-16 are text
@@ -41,9 +45,11 @@ final class JsonObject {
           .disable(JsonFactory.Feature.CHARSET_DETECTION)
           .disable(JsonFactory.Feature.INTERN_FIELD_NAMES)
           .disable(StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION)
+          // An emoji is written as it is, not as two escapes.
+          .enable(JsonWriteFeature.COMBINE_UNICODE_SURROGATES_IN_UTF8)
           .streamReadConstraints(
               StreamReadConstraints.builder()
-                  .maxNestingDepth(500)
+                  .maxNestingDepth(MAX_DEPTH)
                   .maxNumberLength(Integer.MAX_VALUE)
                   .maxStringLength(Integer.MAX_VALUE)
                   .maxNameLength(Integer.MAX_VALUE)

@@ -168,6 +168,8 @@ public final class LoadedModel implements AutoCloseable {
           shared.module.getBlock().forward(new ParameterStore(manager, false), inputs, false);
       NDArray logits = outputs.get(0);
       return new Logits(logits.toFloatArray(), logits.getShape().getShape());
+    } catch (EngineException e) {
+      throw e;
     } catch (RuntimeException e) {
       throw new EngineException("the model failed: " + firstLine(e), e);
     }

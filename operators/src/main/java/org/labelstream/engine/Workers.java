@@ -53,6 +53,12 @@ public final class Workers {
   private final ScheduledThreadPoolExecutor clock;
   private boolean stopping;
 
+  /**
+   * The time that a source has had which is served now. One that comes, or comes back from being
+   * idle, starts level with it, else it would have the workers to itself until it had caught up.
+   */
+  private long level;
+
   private Workers(int count) {
     clock = new ScheduledThreadPoolExecutor(1, Workers::clockThread);
     clock.setRemoveOnCancelPolicy(true);
@@ -123,9 +129,6 @@ public final class Workers {
     lock.lock();
     try {
       Lease lease = new Lease(source);
-      // A newcomer starts level with the others, else it would have the workers to itself until it
-      // had caught up.
-      lease.busyNanos = leases.stream().mapToLong(other -> other.busyNanos).min().orElse(0);
       leases.add(lease);
       return lease;
     } finally {
@@ -159,7 +162,14 @@ public final class Workers {
           long ready = lease.closed ? Long.MAX_VALUE : lease.source.nanosUntilReady();
           if (ready > 0) {
             wait = Math.min(wait, ready);
-          } else if (chosen == null || lease.busyNanos < chosen.busyNanos) {
+            lease.idle = true;
+            continue;
+          }
+          if (lease.idle) {
+            lease.busyNanos = Math.max(lease.busyNanos, level);
+            lease.idle = false;
+          }
+          if (chosen == null || lease.busyNanos < chosen.busyNanos) {
             chosen = lease;
           }
         }
@@ -169,6 +179,7 @@ public final class Workers {
         }
         Runnable work = chosen.source.poll();
         if (work != null) {
+          level = Math.max(level, chosen.busyNanos);
           chosen.running++;
           return new Assignment(chosen, work);
         }
@@ -208,6 +219,7 @@ public final class Workers {
   public final class Lease implements AutoCloseable {
     private final WorkSource source;
     private long busyNanos;
+    private boolean idle = true;
     private int running;
     private boolean closed;
 

@@ -46,6 +46,9 @@ final class Document {
     } catch (YamlEngineException e) {
       throw new InvalidModelException(
           file + " cannot be read: " + e.getMessage() + "; correct it", e);
+    } catch (StackOverflowError e) {
+      throw new InvalidModelException(
+          file + " cannot be read: it is nested too deeply, or refers to itself; correct it", e);
     }
     if (content instanceof Map<?, ?> mapping) {
       return mapping;
@@ -80,7 +83,9 @@ final class Document {
             .setMaxAliasesForCollections(16)
             .setSchema(new CoreSchema())
             .build();
-    return new Load(settings).loadFromString(text);
+    // JSON may be indented by tabs, YAML may not; inside its strings JSON has none.
+    boolean json = file.getFileName().toString().endsWith(".json");
+    return new Load(settings).loadFromString(json ? text.replace('\t', ' ') : text);
   }
 
   /** A value as a sentence names it. */

@@ -191,9 +191,10 @@ public record ModelFolder(
 
   private static Map<String, String> sums(Path path) {
     Map<String, String> sums = new TreeMap<>();
-    try (Stream<Path> files = Files.walk(path)) {
-      for (Path file : files.filter(Files::isRegularFile).toList()) {
-        String name = path.relativize(file).toString().replace('\\', '/');
+    try {
+      Path folder = path.toRealPath(); // a walk does not go through a link that it begins at
+      for (Path file : filesBelow(folder)) {
+        String name = folder.relativize(file).toString().replace('\\', '/');
         if (!name.startsWith(".")) {
           sums.put(name, sha256(file));
         }
@@ -201,6 +202,12 @@ public record ModelFolder(
       return sums;
     } catch (IOException | UncheckedIOException e) {
       throw new InvalidModelException(path + " cannot be read: " + e, e);
+    }
+  }
+
+  private static List<Path> filesBelow(Path folder) throws IOException {
+    try (Stream<Path> files = Files.walk(folder)) {
+      return files.filter(Files::isRegularFile).toList();
     }
   }
 

@@ -2,7 +2,9 @@ package org.labelstream.operator;
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -82,7 +84,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
           answer.predicted(plan.join());
         } catch (RejectedRecordException e) {
           answer.rejected(e.letter());
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
           LOG.warn("A result could not be read", e);
           answer.rejected(new DeadLetter(ErrorCode.INFERENCE_FAILED, Stage.INFERENCE, failure(e)));
         }
@@ -132,20 +134,20 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
       return;
     }
     long start = System.nanoTime();
-    Future<?> alarm = setAlarm(live);
+    List<Future<?>> alarms = setAlarms(live);
     try {
       runOrBisect(live);
     } finally {
-      alarm.cancel(false);
+      alarms.forEach(alarm -> alarm.cancel(false));
     }
     long nanos = System.nanoTime() - start;
+    live.stream().map(Item::record).distinct().forEach(r -> r.workedNanos.addAndGet(nanos));
     boolean again = false;
     for (Item item : live) {
       if (item.record.answered.get()) {
         continue;
       }
       if (!item.row.done()) {
-        item.record.workedNanos.addAndGet(nanos);
         batcher.add(item);
         again = true;
       } else if (item.record.open.decrementAndGet() == 0) {
@@ -160,7 +162,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   private void runOrBisect(List<Item> items) {
     try {
       task.run(items.stream().map(Item::row).toList());
-    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
+    } catch (RuntimeException | Error e) { // a record that is never answered stops the job for good
       if (items.size() == 1) {
         LOG.warn("The model failed on a record", e);
         items.get(0).record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
@@ -182,18 +184,21 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
    * Ends the waiting for records whose time runs out in this batch; the native call itself cannot
    * be interrupted.
    */
-  private Future<?> setAlarm(List<Item> items) {
-    long left = timeout.toNanos();
+  private List<Future<?>> setAlarms(List<Item> items) {
+    Map<Long, List<Item>> byTimeLeft = new HashMap<>();
     for (Item item : items) {
-      left = Math.min(left, timeout.toNanos() - item.record.workedNanos.get());
+      long left = Math.max(0, timeout.toNanos() - item.record.workedNanos.get());
+      byTimeLeft.computeIfAbsent(left, any -> new ArrayList<>()).add(item);
     }
-    long delay = Math.max(0, left);
-    return workers.schedule(() -> ring(items, delay), Duration.ofNanos(delay));
+    List<Future<?>> alarms = new ArrayList<>(byTimeLeft.size());
+    byTimeLeft.forEach(
+        (left, group) -> alarms.add(workers.schedule(() -> ring(group), Duration.ofNanos(left))));
+    return alarms;
   }
 
-  private void ring(List<Item> items, long elapsed) {
+  private void ring(List<Item> items) {
     for (Item item : items) {
-      if (!item.row.done() && item.record.workedNanos.get() + elapsed >= timeout.toNanos()) {
+      if (!item.row.done()) {
         item.record.reject(
             ErrorCode.TIMEOUT,
             "the model has worked on this record for longer than the timeout of "

@@ -32,6 +32,8 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord> 
 
   private static final int HEADER_BYTES = 2 * 5;
 
+  private static final int LONGEST_MESSAGE = 1000; // characters
+
   private final String pipeline;
   private final long maxRecordBytes;
   private final long maxFutureMillis;
@@ -76,7 +78,7 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord> 
   private OutputRecord deadLetter(SourceRecord source, DeadLetter letter) {
     List<Header> about = new ArrayList<>();
     about.add(Header.of("labelstream.error.code", letter.code().wireName()));
-    about.add(Header.of("labelstream.error.message", letter.message()));
+    about.add(Header.of("labelstream.error.message", shortened(letter.message())));
     about.add(Header.of("labelstream.error.stage", letter.stage().wireName()));
     about.add(Header.of("labelstream.pipeline", pipeline));
     List<Header> headers = headers(source);
@@ -96,6 +98,16 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord> 
         place,
         sendable(source.timestamp()),
         source.partition());
+  }
+
+  /** A message without its middle, where it quotes so much of the record that it is too long. */
+  private static String shortened(String message) {
+    int length = message.length();
+    return length <= LONGEST_MESSAGE
+        ? message
+        : message.substring(0, LONGEST_MESSAGE * 3 / 4)
+            + " … "
+            + message.substring(length - LONGEST_MESSAGE / 4);
   }
 
   private OutputRecord outputRecord(

@@ -1,0 +1,124 @@
+package org.labelstream.job;
+
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.apache.flink.util.ExceptionUtils;
+import org.labelstream.codec.EventCodec;
+import org.labelstream.codec.EventFormat;
+import org.labelstream.job.file.LinePipeline;
+import org.labelstream.model.InvalidModelException;
+import org.labelstream.model.ModelFolder;
+import org.labelstream.operator.InferenceFunction;
+import org.labelstream.operator.InferenceSettings;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.SourceRecord;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code scripts/label.sh}: the operators of the job over lines, without Kafka. */
+@Command(
+    name = "label.sh",
+    description = {
+      "Labels lines of files, or of standard input, with a model folder.",
+      "A line is a text or a JSON object, as the value of a Kafka record is. Labelled records go to standard output in the order of the lines, dead letters to standard error."
+    },
+    mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class)
+public final class LabelCommand implements Callable<Integer> {
+
+  @Parameters(
+      index = "0",
+      paramLabel = "MODEL_FOLDER",
+      description = "A model folder, such as model-assets/sentiment.")
+  private Path model;
+
+  @Parameters(
+      index = "1..*",
+      paramLabel = "FILE",
+      description = "Files to read, in this order; - or none for standard input.")
+  private List<String> files = new ArrayList<>();
+
+  @Option(
+      names = "--parameters",
+      paramLabel = "JSON",
+      defaultValue = "{}",
+      description = "The task's settings, such as '{\"top_k\": 2}'; a record's own win.")
+  private String parameters;
+
+  @Option(
+      names = "--dead-letters",
+      paramLabel = "FILE",
+      description = "Where dead letters go, in place of standard error.")
+  private Path deadLetters;
+
+  public static void main(String[] args) {
+    CommandLine commandLine = new CommandLine(new LabelCommand());
+    commandLine.setExecutionExceptionHandler(
+        (e, command, parsed) -> {
+          System.err.println(sentence(e));
+          return 1;
+        });
+    System.exit(commandLine.execute(args));
+  }
+
+  private static String sentence(Exception e) {
+    if (e instanceof InvalidModelException || e instanceof IllegalArgumentException) {
+      return e.getMessage();
+    }
+    Throwable cause =
+        ExceptionUtils.stripException(
+            e, org.apache.flink.runtime.client.JobExecutionException.class);
+    while (cause.getCause() != null) {
+      cause = cause.getCause();
+    }
+    return "Labelling has failed: " + (cause.getMessage() == null ? cause : cause.getMessage());
+  }
+
+  @Override
+  public Integer call() throws Exception {
+    ModelFolder folder = ModelFolder.read(model, ModelFolder.Verify.IF_PRESENT);
+    Map<String, Object> settings = parse(parameters);
+    try {
+      InferenceFunction.taskType(folder).parameters().parse(settings);
+    } catch (IllegalArgumentException e) {
+      throw new IllegalArgumentException("In --parameters, " + e.getMessage(), e);
+    }
+    for (String file : files) {
+      if (!file.equals("-") && !Files.isReadable(Path.of(file))) {
+        throw new IllegalArgumentException(file + " cannot be read: check the path");
+      }
+    }
+    LinePipeline.run(
+        InferenceSettings.of(folder.name(), model.toAbsolutePath().normalize().toString())
+            .withParameters(settings),
+        files.isEmpty() ? List.of("-") : files,
+        deadLetters);
+    return 0;
+  }
+
+  /** Reads settings as they would be read in a record, so that the same rules hold. */
+  private static Map<String, Object> parse(String json) {
+    byte[] event = ("{\"parameters\": " + json + "}").getBytes(StandardCharsets.UTF_8);
+    SourceRecord record =
+        new SourceRecord(null, event, List.of(), "--parameters", SourceRecord.NO_PARTITION, 1, -1);
+    try {
+      return new EventCodec("label", EventFormat.JSON, event.length)
+          .decode(record)
+          .event()
+          .parameters();
+    } catch (RejectedRecordException e) {
+      throw new IllegalArgumentException(
+          "--parameters is not a JSON object ("
+              + e.getMessage()
+              + "): write it as '{\"top_k\": 2}'",
+          e);
+    }
+  }
+}

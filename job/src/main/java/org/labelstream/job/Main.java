@@ -1,0 +1,139 @@
+package org.labelstream.job;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.apache.flink.client.program.ProgramParametrizationException;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.labelstream.job.jobfile.InvalidJobException;
+import org.labelstream.job.jobfile.JobFile;
+import org.labelstream.job.jobfile.JobSpec;
+import org.labelstream.job.kafka.KafkaPipelines;
+import org.labelstream.operator.ModelFetcher;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/**
+ * What {@code flink run … labelstream-job.jar --config job.yaml} starts: a job file's pipelines
+ * over Kafka.
+ */
+@Command(
+    name = "labelstream-job.jar",
+    description = "Labels texts from Kafka with Hugging Face models, as a job file says.",
+    mixinStandardHelpOptions = true,
+    versionProvider = Main.Version.class)
+public final class Main implements Callable<Integer> {
+
+  private static final long CHECKPOINT_INTERVAL_MS = 10_000;
+
+  @Option(
+      names = "--config",
+      required = true,
+      paramLabel = "JOB_FILE",
+      description = "The job file: a path, or a URI of any file system that Flink reads.")
+  private String config;
+
+  /** Tells the version of the jar. */
+  static final class Version implements CommandLine.IVersionProvider {
+    @Override
+    public String[] getVersion() {
+      String version = Main.class.getPackage().getImplementationVersion();
+      return new String[] {"Labelstream " + (version == null ? "(development)" : version)};
+    }
+  }
+
+  /**
+   * Submits the job.
+   *
+   * @throws ProgramParametrizationException when the job cannot be started as it is described;
+   *     Flink's client prints its message, and no stack trace
+   */
+  public static void main(String[] args) throws Exception {
+    Main main = new Main();
+    CommandLine commandLine = new CommandLine(main);
+    try {
+      commandLine.parseArgs(args);
+      if (CommandLine.printHelpIfRequested(commandLine.getParseResult())) {
+        return;
+      }
+      main.call();
+    } catch (CommandLine.ParameterException e) {
+      throw new ProgramParametrizationException(
+          e.getMessage() + ": see labelstream-job.jar --help");
+    } catch (InvalidJobException e) {
+      throw new ProgramParametrizationException(e.getMessage());
+    }
+  }
+
+  @Override
+  public Integer call() throws Exception {
+    JobSpec job = JobFile.read(config, content(config), Main.this::resolve);
+    job.notices().forEach(System.err::println);
+    StreamExecutionEnvironment env = environment(job);
+    KafkaPipelines.build(env, job);
+    env.execute(job.name());
+    return 0;
+  }
+
+  /**
+   * An environment with the job file's options over the cluster's, and what every job of ours
+   * needs.
+   */
+  static StreamExecutionEnvironment environment(JobSpec job) {
+    Configuration options = Configuration.fromMap(job.flink());
+    // Each type that flows has its own serializer; a generic one would be a mistake, found at
+    // submission.
+    options.set(PipelineOptions.GENERIC_TYPES, false);
+    if (!options.contains(PipelineOptions.OBJECT_REUSE)) {
+      options.set(PipelineOptions.OBJECT_REUSE, true); // all that flows is immutable
+    }
+    try {
+      StreamExecutionEnvironment env = StreamExecutionEnvironment.getExecutionEnvironment(options);
+      if (env.getCheckpointInterval() <= 0) {
+        // Both delivery guarantees rest on checkpoints, so there are some unless the user says how
+        // often.
+        env.enableCheckpointing(CHECKPOINT_INTERVAL_MS);
+      }
+      return env;
+    } catch (IllegalArgumentException e) {
+      throw new InvalidJobException("In the section flink, an option is wrong: " + e.getMessage());
+    }
+  }
+
+  private static String content(String config) {
+    try {
+      org.apache.flink.core.fs.Path path = new org.apache.flink.core.fs.Path(uri(config));
+      try (InputStream in = FileSystem.get(path.toUri()).open(path)) {
+        return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+      }
+    } catch (IOException | RuntimeException e) {
+      throw new InvalidJobException(
+          "The job file " + config + " cannot be read (" + e.getMessage() + "): check the path");
+    }
+  }
+
+  private static URI uri(String config) {
+    return ModelFetcher.isLocal(config)
+        ? ModelFetcher.localPath(config).toAbsolutePath().normalize().toUri()
+        : URI.create(config);
+  }
+
+  /** A model's place: relative paths are relative to the job file. */
+  private String resolve(String model) {
+    if (!ModelFetcher.isLocal(model) || ModelFetcher.localPath(model).isAbsolute()) {
+      return model;
+    }
+    if (ModelFetcher.isLocal(config)) {
+      Path folder = ModelFetcher.localPath(config).toAbsolutePath().getParent();
+      return folder.resolve(model).normalize().toString();
+    }
+    return URI.create(config).resolve(model).toString();
+  }
+}

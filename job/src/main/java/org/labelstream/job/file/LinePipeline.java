@@ -1,0 +1,60 @@
+package org.labelstream.job.file;
+
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.MemorySize;
+import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.configuration.RestartStrategyOptions;
+import org.apache.flink.configuration.TaskManagerOptions;
+import org.apache.flink.streaming.api.datastream.AsyncDataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.labelstream.operator.InferenceFunction;
+import org.labelstream.operator.InferenceSettings;
+import org.labelstream.operator.OutcomeRouter;
+import org.labelstream.operator.RecordTypes;
+import org.labelstream.record.OutputRecord;
+
+/** The operators of a pipeline with lines on both sides, in a Flink of this JVM. */
+public final class LinePipeline {
+
+  private LinePipeline() {}
+
+  /**
+   * Labels lines until they end.
+   *
+   * @param files what is read, in this order; {@code -} is standard input
+   * @param deadLetters where dead letters go, or null for standard error
+   * @throws Exception when the model cannot start or a file cannot be read
+   */
+  public static void run(InferenceSettings settings, List<String> files, Path deadLetters)
+      throws Exception {
+    Configuration options = new Configuration();
+    options.set(PipelineOptions.GENERIC_TYPES, false);
+    options.set(PipelineOptions.OBJECT_REUSE, true);
+    options.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
+    options.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(64));
+    StreamExecutionEnvironment env = StreamExecutionEnvironment.createLocalEnvironment(1, options);
+    SingleOutputStreamOperator<OutputRecord> labelled =
+        AsyncDataStream.orderedWait(
+                env.fromSource(
+                    new LineSource(files, settings.maxValueBytes()),
+                    WatermarkStrategy.noWatermarks(),
+                    "lines"),
+                new InferenceFunction(settings),
+                0,
+                TimeUnit.MILLISECONDS,
+                settings.capacity())
+            .returns(RecordTypes.OUTCOME)
+            .process(new OutcomeRouter(settings.pipeline(), Long.MAX_VALUE, Long.MAX_VALUE / 2))
+            .returns(RecordTypes.OUTPUT_RECORD);
+    labelled.sinkTo(new LineSink(LineSink.STDOUT));
+    labelled
+        .getSideOutput(OutcomeRouter.DEAD_LETTERS)
+        .sinkTo(new LineSink(deadLetters == null ? LineSink.STDERR : deadLetters.toString()));
+    env.execute("label");
+  }
+}

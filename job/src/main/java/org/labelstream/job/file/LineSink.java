@@ -1,0 +1,71 @@
+package org.labelstream.job.file;
+
+import java.io.BufferedOutputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.apache.flink.api.connector.sink2.Sink;
+import org.apache.flink.api.connector.sink2.SinkWriter;
+import org.apache.flink.api.connector.sink2.WriterInitContext;
+import org.labelstream.record.OutputRecord;
+
+/**
+ * Writes records as lines, each as soon as it comes, so that they can be read while more are on the
+ * way.
+ */
+final class LineSink implements Sink<OutputRecord> {
+  private static final long serialVersionUID = 1L;
+
+  static final String STDOUT = "/dev/stdout";
+  static final String STDERR = "/dev/stderr";
+
+  private final String target;
+
+  /**
+   * @param target a file, {@link #STDOUT} or {@link #STDERR}
+   */
+  LineSink(String target) {
+    this.target = target;
+  }
+
+  @Override
+  public SinkWriter<OutputRecord> createWriter(WriterInitContext context) throws IOException {
+    return new Writer(open());
+  }
+
+  private OutputStream open() throws IOException {
+    return switch (target) {
+      case STDOUT -> new FileOutputStream(FileDescriptor.out);
+      case STDERR -> new FileOutputStream(FileDescriptor.err);
+      default -> Files.newOutputStream(Path.of(target));
+    };
+  }
+
+  private static final class Writer implements SinkWriter<OutputRecord> {
+    private final OutputStream out;
+
+    Writer(OutputStream out) {
+      this.out = new BufferedOutputStream(out, 1 << 16);
+    }
+
+    @Override
+    public void write(OutputRecord record, Context context) throws IOException {
+      out.write(DeadLetterLine.of(record));
+      out.write('\n');
+      out.flush();
+    }
+
+    @Override
+    public void flush(boolean endOfInput) throws IOException {
+      out.flush();
+    }
+
+    @Override
+    public void close() throws IOException {
+      out.flush(); // and not closed: standard output belongs to the JVM
+    }
+  }
+}

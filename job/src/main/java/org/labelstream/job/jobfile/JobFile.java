@@ -1,0 +1,384 @@
+package org.labelstream.job.jobfile;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.time.OffsetDateTime;
+import java.time.format.DateTimeParseException;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.UnaryOperator;
+import org.labelstream.codec.EventFormat;
+import org.labelstream.engine.DeviceChoice;
+import org.labelstream.job.jobfile.InvalidJobException.Problem;
+import org.labelstream.job.jobfile.JobSpec.Order;
+import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
+import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.model.InvalidModelException;
+import org.labelstream.model.ModelFolder;
+import org.labelstream.operator.InferenceFunction;
+import org.labelstream.operator.InferenceSettings;
+import org.labelstream.operator.ModelFetcher;
+import org.labelstream.operator.Tombstones;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
+import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+import org.snakeyaml.engine.v2.nodes.Node;
+import org.snakeyaml.engine.v2.schema.CoreSchema;
+
+/**
+ * Reads job files, and tells everything that is wrong with one at once, before anything connects.
+ */
+public final class JobFile {
+
+  /**
+   * Names become uids, transactional ids and group ids, so they hold no character that is special
+   * in one.
+   */
+  private static final String NAME = "[A-Za-z0-9._-]{1,100}";
+
+  private static final Set<String> OURS =
+      Set.of(
+          "key.serializer",
+          "value.serializer",
+          "key.deserializer",
+          "value.deserializer",
+          "transactional.id",
+          "enable.auto.commit",
+          "auto.offset.reset");
+
+  private final String file;
+  private final UnaryOperator<String> resolve;
+  private final List<Problem> problems = new ArrayList<>();
+  private final List<String> notices = new ArrayList<>();
+
+  private JobFile(String file, UnaryOperator<String> resolve) {
+    this.file = file;
+    this.resolve = resolve;
+  }
+
+  private enum Delivery {
+    AT_LEAST_ONCE,
+    EXACTLY_ONCE
+  }
+
+  private enum When {
+    REQUESTED,
+    ALWAYS,
+    NEVER
+  }
+
+  private enum WhenFull {
+    BLOCK,
+    DROP
+  }
+
+  /**
+   * Reads a job file.
+   *
+   * @param file its name, for the messages
+   * @param text its content
+   * @param resolve makes a model's path absolute
+   * @throws InvalidJobException when anything is wrong with it or with a model folder that it names
+   */
+  public static JobSpec read(String file, String text, UnaryOperator<String> resolve) {
+    JobFile reader = new JobFile(file, resolve);
+    JobSpec spec = reader.read(parse(file, text));
+    if (!reader.problems.isEmpty()) {
+      reader.problems.sort(Comparator.comparingInt(Problem::line));
+      throw new InvalidJobException(file, reader.problems);
+    }
+    return spec;
+  }
+
+  private static Node parse(String file, String text) {
+    LoadSettings settings =
+        LoadSettings.builder()
+            .setLabel(file)
+            .setAllowDuplicateKeys(true) // told with all the other problems
+            .setMaxAliasesForCollections(16)
+            .setCodePointLimit(1 << 20)
+            .setSchema(new CoreSchema())
+            .build();
+    try {
+      return new Compose(settings)
+          .composeString(text)
+          .orElseThrow(
+              () ->
+                  new InvalidJobException(
+                      file + " is empty: write at least name, pipelines and kafka"));
+    } catch (MarkedYamlEngineException e) {
+      int line = e.getProblemMark().map(mark -> mark.getLine() + 1).orElse(1);
+      throw new InvalidJobException(
+          file, List.of(new Problem(line, "this is not YAML: " + e.getProblem())));
+    } catch (YamlEngineException e) {
+      throw new InvalidJobException(file + " is not YAML: " + e.getMessage());
+    }
+  }
+
+  private JobSpec read(Node root) {
+    YamlSection job = new YamlSection("", root, 1, problems);
+    String name = name(job);
+    List<PipelineSpec> pipelines = new ArrayList<>();
+    Set<String> names = new HashSet<>();
+    for (YamlSection section : job.sections("pipelines")) {
+      PipelineSpec pipeline = pipeline(section);
+      if (pipeline.name() != null && !names.add(pipeline.name())) {
+        section.problem(
+            "name", "is " + pipeline.name() + ", as that of another pipeline: rename one of them");
+      }
+      pipelines.add(pipeline);
+    }
+    YamlSection kafka = job.section("kafka");
+    Map<String, String> common = properties(kafka, "common");
+    Map<String, String> consumer = merged(common, properties(kafka, "consumer"));
+    Map<String, String> producer = merged(common, properties(kafka, "producer"));
+    kafka.finish();
+    if (!consumer.containsKey("bootstrap.servers") || !producer.containsKey("bootstrap.servers")) {
+      kafka.problem(
+          kafka.line(),
+          "kafka.common.bootstrap.servers is missing: add it, as in common: {bootstrap.servers: \"localhost:9092\"}");
+    }
+    if (!consumer.containsKey("group.id")) {
+      kafka.problem(
+          kafka.line(),
+          "kafka.consumer.group.id is missing: add it, as in consumer: {group.id: my-job}");
+    }
+    Delivery delivery = job.choice("delivery", Delivery.class, Delivery.AT_LEAST_ONCE);
+    Map<String, String> flink = job.section("flink").properties();
+    job.finish();
+    return new JobSpec(
+        name,
+        pipelines,
+        consumer,
+        producer,
+        delivery == Delivery.EXACTLY_ONCE,
+        flink,
+        List.copyOf(notices));
+  }
+
+  private static Map<String, String> merged(Map<String, String> common, Map<String, String> own) {
+    Map<String, String> merged = new LinkedHashMap<>(common);
+    merged.putAll(own);
+    return merged;
+  }
+
+  private Map<String, String> properties(YamlSection kafka, String key) {
+    YamlSection section = kafka.section(key);
+    Map<String, String> properties = section.properties();
+    for (String property : properties.keySet()) {
+      if (OURS.contains(property)) {
+        section.problem(property, "is set by Labelstream itself: remove it");
+      }
+    }
+    return properties;
+  }
+
+  private static String name(YamlSection section) {
+    String name = section.requiredText("name");
+    if (name != null && !name.isBlank() && !name.matches(NAME)) {
+      section.problem(
+          "name",
+          "is " + name + ", but may hold only letters, digits, dots, hyphens and underscores");
+    }
+    return name;
+  }
+
+  private PipelineSpec pipeline(YamlSection section) {
+    String name = name(section);
+    String model = section.requiredText("model");
+    DeviceChoice device = section.choice("device", DeviceChoice.class, DeviceChoice.AUTO);
+
+    YamlSection input = section.section("input");
+    String inputTopic = input.requiredText("topic");
+    EventFormat format = input.choice("format", EventFormat.class, EventFormat.AUTO);
+    Start start = start(input);
+    boolean bounded = bounded(input);
+    long maxValueBytes = input.bytes("max-value-bytes", 1 << 20);
+    Tombstones tombstones = input.choice("tombstones", Tombstones.class, Tombstones.DEAD_LETTER);
+    input.finish();
+
+    String outputTopic = topic(section, "output", inputTopic);
+    String deadLetterTopic = deadLetters(section, inputTopic);
+    explanations(section);
+    YamlSection parameterSection = section.section("parameters");
+    Map<String, Object> parameters = parameterSection.settings();
+    Order order = section.choice("order", Order.class, Order.PARTITION);
+    Duration timeout = section.duration("timeout", Duration.ofSeconds(60));
+    if (timeout.isZero() || timeout.isNegative()) {
+      section.problem("timeout", "must be longer than nothing");
+    }
+    InferenceSettings.Batching batching = batching(section.section("batch"));
+    Integer parallelism = section.positive("parallelism", null);
+    ModelFolder.Verify verify =
+        section.choice("verify", ModelFolder.Verify.class, ModelFolder.Verify.IF_PRESENT);
+    section.finish();
+
+    String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
+    checkModel(section, resolved, verify, parameterSection, parameters);
+    return new PipelineSpec(
+        section.line(),
+        new InferenceSettings(
+            name,
+            resolved,
+            device,
+            format,
+            maxValueBytes,
+            tombstones,
+            new HashMap<>(parameters),
+            timeout,
+            batching,
+            verify),
+        inputTopic,
+        start,
+        bounded,
+        outputTopic,
+        deadLetterTopic,
+        order,
+        parallelism);
+  }
+
+  private static Start start(YamlSection input) {
+    String text = input.text("start");
+    if (text == null) {
+      return new Start.Committed();
+    }
+    return switch (text.toLowerCase(Locale.ROOT)) {
+      case "committed" -> new Start.Committed();
+      case "earliest" -> new Start.Earliest();
+      case "latest" -> new Start.Latest();
+      default -> {
+        try {
+          yield new Start.At(
+              text.endsWith("Z") || text.endsWith("z")
+                  ? Instant.parse(text)
+                  : OffsetDateTime.parse(text).toInstant());
+        } catch (DateTimeParseException e) {
+          input.problem(
+              "start",
+              "is "
+                  + text
+                  + ", but must be committed, earliest, latest, or a time such as 2026-01-31T12:00:00Z");
+          yield new Start.Committed();
+        }
+      }
+    };
+  }
+
+  private static boolean bounded(YamlSection input) {
+    String until = input.text("until");
+    if (until == null || until.equalsIgnoreCase("never")) {
+      return false;
+    }
+    if (!until.equalsIgnoreCase("latest")) {
+      input.problem("until", "is " + until + ", but must be never or latest");
+    }
+    return true;
+  }
+
+  private static String topic(YamlSection pipeline, String key, String inputTopic) {
+    YamlSection section = pipeline.section(key);
+    String topic = outputTopic(section, inputTopic);
+    section.finish();
+    return topic;
+  }
+
+  private static String outputTopic(YamlSection section, String inputTopic) {
+    String topic = section.requiredText("topic");
+    if (topic != null && topic.equals(inputTopic)) {
+      section.problem(
+          "topic",
+          "is the input's topic, so the job would read what it writes, for ever: name another");
+    }
+    return topic;
+  }
+
+  private static String deadLetters(YamlSection pipeline, String inputTopic) {
+    YamlSection section = pipeline.section("dead-letters");
+    String topic = outputTopic(section, inputTopic);
+    String maxShare = section.text("max-share");
+    if (maxShare != null && !maxShare.equalsIgnoreCase("off")) {
+      section.problem("max-share", "is not available in this version: set it to off, or remove it");
+    }
+    section.finish();
+    return topic;
+  }
+
+  private void explanations(YamlSection pipeline) {
+    if (!pipeline.has("explanations")) {
+      return;
+    }
+    YamlSection section = pipeline.section("explanations");
+    section.requiredText("topic");
+    When when = section.choice("when", When.class, When.REQUESTED);
+    String steps = section.text("steps");
+    if (steps != null && !steps.equals("adaptive")) {
+      section.positive("steps", 50);
+    }
+    section.text("share");
+    section.positive("queue", 256);
+    section.choice("when-full", WhenFull.class, WhenFull.BLOCK);
+    section.finish();
+    if (when != When.NEVER) {
+      notices.add(
+          file
+              + ", line "
+              + section.line()
+              + ": explanations are not made by this version yet; the labels come, and the explanations topic stays empty.");
+    }
+  }
+
+  private static InferenceSettings.Batching batching(YamlSection section) {
+    InferenceSettings.Batching defaults = InferenceSettings.Batching.DEFAULT;
+    String tokens = section.text("max-tokens");
+    Integer maxTokens =
+        tokens == null || tokens.equalsIgnoreCase("auto")
+            ? null
+            : section.positive("max-tokens", null);
+    InferenceSettings.Batching batching =
+        new InferenceSettings.Batching(
+            maxTokens,
+            section.positive("look-ahead", defaults.lookAhead()),
+            section.duration("max-age", defaults.maxAge()),
+            section.duration("linger", defaults.linger()));
+    section.finish();
+    try {
+      batching.policy(false);
+    } catch (IllegalArgumentException e) {
+      section.problem(section.line(), "batch: " + e.getMessage());
+    }
+    return batching;
+  }
+
+  /** Finds here what would otherwise fail on every TaskManager. */
+  private void checkModel(
+      YamlSection section,
+      String model,
+      ModelFolder.Verify verify,
+      YamlSection parameterSection,
+      Map<String, Object> parameters) {
+    if (model == null) {
+      return;
+    }
+    if (!ModelFetcher.isLocal(model)) {
+      notices.add(
+          model + " is remote: each TaskManager fetches and checks it when the job starts there.");
+      return;
+    }
+    try {
+      ModelFolder folder = ModelFolder.read(ModelFetcher.localPath(model), verify);
+      InferenceFunction.taskType(folder).parameters().parse(parameters);
+    } catch (InvalidModelException e) {
+      section.problem("model", "cannot be used: " + e.getMessage());
+    } catch (IllegalArgumentException e) {
+      parameterSection.problem(parameterSection.line(), "parameters: " + e.getMessage());
+    }
+  }
+}

@@ -1,0 +1,82 @@
+package org.labelstream.job.jobfile;
+
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import org.labelstream.operator.InferenceSettings;
+
+/**
+ * A job file's content, checked.
+ *
+ * @param name the job's name
+ * @param pipelines at least one
+ * @param consumer properties of the Kafka consumers
+ * @param producer properties of the Kafka producers
+ * @param exactlyOnce whether delivery is exactly-once, not at-least-once
+ * @param flink options of Flink
+ * @param notices what the user should know, one sentence each
+ */
+public record JobSpec(
+    String name,
+    List<PipelineSpec> pipelines,
+    Map<String, String> consumer,
+    Map<String, String> producer,
+    boolean exactlyOnce,
+    Map<String, String> flink,
+    List<String> notices) {
+
+  /**
+   * One pipeline.
+   *
+   * @param line where it stands in the job file
+   * @param settings what the async stage is told
+   * @param inputTopic where texts come from
+   * @param start where reading starts
+   * @param bounded whether reading ends at what is there when the job starts
+   * @param outputTopic where labelled records go
+   * @param deadLetterTopic where records go that got no label
+   * @param order which records keep their order
+   * @param parallelism how many subtasks run, or null for the cluster's default
+   */
+  public record PipelineSpec(
+      int line,
+      InferenceSettings settings,
+      String inputTopic,
+      Start start,
+      boolean bounded,
+      String outputTopic,
+      String deadLetterTopic,
+      Order order,
+      Integer parallelism) {
+
+    /** The pipeline's name. */
+    public String name() {
+      return settings.pipeline();
+    }
+  }
+
+  /** Which records keep their order. */
+  public enum Order {
+    /** Those of a partition. */
+    PARTITION,
+    /** Those with the same key. */
+    KEY,
+    /** None: each goes out as soon as it is ready. */
+    NONE
+  }
+
+  /** Where reading starts. */
+  public sealed interface Start {
+    /** Where the consumer group stopped, else at the earliest record. */
+    record Committed() implements Start {}
+
+    /** At the earliest record. */
+    record Earliest() implements Start {}
+
+    /** At what arrives from now on. */
+    record Latest() implements Start {}
+
+    /** At the first record with that timestamp or a later one. */
+    record At(Instant time) implements Start {}
+  }
+}

@@ -1,0 +1,2 @@
+/** The job file, read and checked. */
+package org.labelstream.job.jobfile;

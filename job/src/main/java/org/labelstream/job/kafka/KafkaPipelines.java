@@ -1,0 +1,185 @@
+package org.labelstream.job.kafka;
+
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Properties;
+import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.api.java.functions.KeySelector;
+import org.apache.flink.connector.base.DeliveryGuarantee;
+import org.apache.flink.connector.kafka.sink.KafkaSink;
+import org.apache.flink.connector.kafka.source.KafkaSource;
+import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
+import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
+import org.apache.flink.streaming.api.datastream.AsyncDataStream;
+import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.kafka.clients.consumer.OffsetResetStrategy;
+import org.apache.kafka.common.config.provider.DirectoryConfigProvider;
+import org.apache.kafka.common.config.provider.EnvVarConfigProvider;
+import org.apache.kafka.common.config.provider.FileConfigProvider;
+import org.labelstream.job.jobfile.JobSpec;
+import org.labelstream.job.jobfile.JobSpec.Order;
+import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
+import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.operator.InferenceFunction;
+import org.labelstream.operator.OutcomeRouter;
+import org.labelstream.operator.RecordTypes;
+import org.labelstream.record.Outcome;
+import org.labelstream.record.OutputRecord;
+import org.labelstream.record.SourceRecord;
+
+/**
+ * Builds a job's pipelines: Kafka source, async inference, router, and one sink for labels and dead
+ * letters, so that those of a checkpoint commit in one transaction.
+ */
+public final class KafkaPipelines {
+
+  /** The producer's default for {@code max.request.size}, in bytes. */
+  private static final int MAX_REQUEST_BYTES = 1 << 20;
+
+  /** The broker's default for {@code message.timestamp.after.max.ms}. */
+  private static final Duration MAX_FUTURE = Duration.ofHours(1);
+
+  /**
+   * Below any broker's {@code transaction.max.timeout.ms} (15 minutes by default), which would
+   * refuse the connector's hour.
+   */
+  private static final Duration TRANSACTION_TIMEOUT = Duration.ofMinutes(15);
+
+  private final JobSpec job;
+
+  private KafkaPipelines(JobSpec job) {
+    this.job = job;
+  }
+
+  /** Adds all pipelines of a job. */
+  public static void build(StreamExecutionEnvironment env, JobSpec job) {
+    KafkaPipelines pipelines = new KafkaPipelines(job);
+    job.pipelines().forEach(pipeline -> pipelines.build(env, pipeline));
+  }
+
+  private void build(StreamExecutionEnvironment env, PipelineSpec pipeline) {
+    String name = pipeline.name();
+    int parallelism =
+        pipeline.parallelism() == null ? env.getParallelism() : pipeline.parallelism();
+    SingleOutputStreamOperator<SourceRecord> texts =
+        env.fromSource(source(pipeline), WatermarkStrategy.noWatermarks(), name + "/source")
+            .uid(name + "/source")
+            .setParallelism(parallelism);
+    SingleOutputStreamOperator<Outcome> outcomes =
+        infer(pipeline, texts)
+            .returns(RecordTypes.OUTCOME)
+            .name(name + "/infer")
+            .uid(name + "/infer")
+            .setParallelism(parallelism);
+    SingleOutputStreamOperator<OutputRecord> labelled =
+        outcomes
+            .process(new OutcomeRouter(name, maxRequestBytes(), MAX_FUTURE.toMillis()))
+            .returns(RecordTypes.OUTPUT_RECORD)
+            .name(name + "/route")
+            .uid(name + "/route")
+            .setParallelism(parallelism);
+    labelled
+        .union(labelled.getSideOutput(OutcomeRouter.DEAD_LETTERS))
+        .sinkTo(sink(pipeline))
+        .name(name + "/sink")
+        .uid(name + "/sink")
+        .setParallelism(parallelism);
+  }
+
+  private static SingleOutputStreamOperator<Outcome> infer(
+      PipelineSpec pipeline, DataStream<SourceRecord> texts) {
+    InferenceFunction function = new InferenceFunction(pipeline.settings());
+    int capacity = pipeline.settings().capacity();
+    // A timeout of 0 is none: Flink's would count a record's waiting, ours counts the model's work.
+    return switch (pipeline.order()) {
+      case PARTITION ->
+          AsyncDataStream.orderedWait(texts, function, 0, TimeUnit.MILLISECONDS, capacity);
+      case KEY ->
+          AsyncDataStream.orderedWait(
+              texts.keyBy(new RecordKey()), function, 0, TimeUnit.MILLISECONDS, capacity);
+      case NONE ->
+          AsyncDataStream.unorderedWait(texts, function, 0, TimeUnit.MILLISECONDS, capacity);
+    };
+  }
+
+  /** A record's key, or its partition where it has none. */
+  private static final class RecordKey implements KeySelector<SourceRecord, Integer> {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public Integer getKey(SourceRecord record) {
+      return record.key() == null ? record.partition() : Arrays.hashCode(record.key());
+    }
+  }
+
+  private KafkaSource<SourceRecord> source(PipelineSpec pipeline) {
+    Properties properties = properties(job.consumer());
+    // What an aborted transaction wrote upstream never happened, so it gets no label.
+    properties.putIfAbsent("isolation.level", "read_committed");
+    KafkaSourceBuilder<SourceRecord> builder =
+        KafkaSource.<SourceRecord>builder()
+            .setProperties(properties)
+            .setGroupId(job.consumer().get("group.id") + "-" + pipeline.name())
+            .setTopics(pipeline.inputTopic())
+            .setStartingOffsets(offsets(pipeline.start()))
+            .setDeserializer(new KafkaSourceRecords());
+    if (pipeline.bounded()) {
+      builder.setBounded(OffsetsInitializer.latest());
+    }
+    return builder.build();
+  }
+
+  @SuppressWarnings("deprecation") // the connector has no other way to name the strategy
+  private static OffsetsInitializer offsets(Start start) {
+    if (start instanceof Start.Earliest) {
+      return OffsetsInitializer.earliest();
+    }
+    if (start instanceof Start.Latest) {
+      return OffsetsInitializer.latest();
+    }
+    if (start instanceof Start.At at) {
+      return OffsetsInitializer.timestamp(at.time().toEpochMilli());
+    }
+    return OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST);
+  }
+
+  private KafkaSink<OutputRecord> sink(PipelineSpec pipeline) {
+    Properties properties = properties(job.producer());
+    properties.putIfAbsent("transaction.timeout.ms", Long.toString(TRANSACTION_TIMEOUT.toMillis()));
+    return KafkaSink.<OutputRecord>builder()
+        .setKafkaProducerConfig(properties)
+        .setDeliveryGuarantee(
+            job.exactlyOnce() ? DeliveryGuarantee.EXACTLY_ONCE : DeliveryGuarantee.AT_LEAST_ONCE)
+        .setTransactionalIdPrefix(job.name() + "/" + pipeline.name())
+        .setRecordSerializer(
+            new KafkaOutputRecords(
+                pipeline.outputTopic(),
+                pipeline.deadLetterTopic(),
+                pipeline.order() == Order.PARTITION))
+        .build();
+  }
+
+  private long maxRequestBytes() {
+    String given = job.producer().get("max.request.size");
+    return given == null ? MAX_REQUEST_BYTES : Long.parseLong(given.strip());
+  }
+
+  /**
+   * The user's properties, and Kafka's own providers for the secrets in them, which the clients
+   * resolve where they run.
+   */
+  private static Properties properties(Map<String, String> given) {
+    Properties properties = new Properties();
+    properties.putAll(given);
+    properties.remove("group.id");
+    properties.putIfAbsent("config.providers", "env,file,dir");
+    properties.putIfAbsent("config.providers.env.class", EnvVarConfigProvider.class.getName());
+    properties.putIfAbsent("config.providers.file.class", FileConfigProvider.class.getName());
+    properties.putIfAbsent("config.providers.dir.class", DirectoryConfigProvider.class.getName());
+    return properties;
+  }
+}

@@ -1,0 +1,2 @@
+/** Kafka on both sides of a pipeline. */
+package org.labelstream.job.kafka;

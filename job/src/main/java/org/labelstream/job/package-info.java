@@ -1,0 +1,2 @@
+/** What users start: the job over Kafka, and the labelling of lines without it. */
+package org.labelstream.job;
