@@ -1,0 +1,165 @@
+package org.labelstream;
+
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
+import static com.tngtech.archunit.lang.conditions.ArchConditions.onlyDependOnClassesThat;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.fields;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.methods;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaMethod;
+import com.tngtech.archunit.core.domain.JavaModifier;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchCondition;
+import com.tngtech.archunit.lang.ArchRule;
+import com.tngtech.archunit.lang.ConditionEvents;
+import com.tngtech.archunit.lang.SimpleConditionEvent;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.FieldSource;
+import org.labelstream.batch.violation.KnowsJackson;
+import org.labelstream.batch.violation.KnowsModels;
+import org.labelstream.record.violation.Behaves;
+
+/** The table of docs/architecture.md. */
+class ArchitectureTest {
+
+  /**
+   * A line of the table.
+   *
+   * @param name the package
+   * @param ours which of our packages it may import
+   * @param others which packages of others it may import, beside Java's
+   */
+  private record Line(String name, List<String> ours, List<String> others) {
+    ArchRule rule() {
+      String[] allowed =
+          Stream.of(
+                  Stream.of("java..", own(name)),
+                  ours.stream().map(ArchitectureTest::own),
+                  others.stream())
+              .flatMap(packages -> packages)
+              .toArray(String[]::new);
+      return classes()
+          .that()
+          .resideInAPackage(own(name))
+          .should(onlyDependOnClassesThat(resideInAnyPackage(allowed)))
+          .allowEmptyShould(true); // explain is yet to come
+    }
+  }
+
+  private static String own(String name) {
+    return "org.labelstream." + name + "..";
+  }
+
+  static final List<Line> TABLE =
+      List.of(
+          new Line(
+              "operator",
+              List.of("explain", "task", "batch", "engine", "codec", "model", "record"),
+              List.of("org.apache.flink..", "org.slf4j..")),
+          new Line("explain", List.of("task", "engine", "model", "record"), List.of()),
+          new Line("task", List.of("engine", "model", "record"), List.of()),
+          new Line("batch", List.of(), List.of()),
+          new Line("engine", List.of("model"), List.of("ai.djl..", "org.slf4j..")),
+          new Line("codec", List.of("record"), List.of("com.fasterxml.jackson.core..")),
+          new Line(
+              "model",
+              List.of(),
+              List.of("org.snakeyaml.engine..", "org.apache.commons.text.similarity..")),
+          new Line("record", List.of(), List.of()));
+
+  private static final JavaClasses OURS =
+      new ClassFileImporter()
+          .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+          .importPackages("org.labelstream");
+
+  @ParameterizedTest
+  @FieldSource("TABLE")
+  void aPackageImportsOnlyWhatTheTableAllows(Line line) {
+    line.rule().check(OURS);
+  }
+
+  @Test
+  void everyClassIsInAPackageOfTheTable() {
+    assertThat(OURS).hasSizeGreaterThan(30);
+    classes()
+        .should()
+        .resideInAnyPackage(
+            TABLE.stream().map(line -> "org.labelstream." + line.name()).toArray(String[]::new))
+        .check(OURS);
+  }
+
+  @Test
+  void packagesFormNoCycles() {
+    slices().matching("org.labelstream.(*)..").should().beFreeOfCycles().check(OURS);
+  }
+
+  @Test
+  void recordsAreImmutableAndDoNothing() {
+    fields()
+        .that()
+        .areDeclaredInClassesThat()
+        .resideInAPackage(own("record"))
+        .should()
+        .beFinal()
+        .check(OURS);
+    onlyAccessors().check(OURS);
+  }
+
+  private static ArchRule onlyAccessors() {
+    return methods()
+        .that()
+        .areDeclaredInClassesThat()
+        .resideInAPackage(own("record"))
+        .should(
+            new ArchCondition<>("be accessors, factories, or what every value has") {
+              @Override
+              public void check(JavaMethod method, ConditionEvents events) {
+                boolean takesNothing = method.getRawParameterTypes().isEmpty();
+                boolean isFactory = method.getModifiers().contains(JavaModifier.STATIC);
+                if (!takesNothing && !isFactory && !method.getName().equals("equals")) {
+                  events.add(
+                      SimpleConditionEvent.violated(
+                          method, method.getFullName() + " does something"));
+                }
+              }
+            });
+  }
+
+  @Test
+  void aBatcherThatKnowsModelsIsFound() {
+    assertThatThrownBy(() -> rule("batch").check(imported(KnowsModels.class)))
+        .isInstanceOf(AssertionError.class)
+        .hasMessageContaining("KnowsModels")
+        .hasMessageContaining("org.labelstream.model.ModelFolder");
+  }
+
+  @Test
+  void aBatcherThatKnowsJacksonIsFound() {
+    assertThatThrownBy(() -> rule("batch").check(imported(KnowsJackson.class)))
+        .isInstanceOf(AssertionError.class)
+        .hasMessageContaining("com.fasterxml.jackson.core.JsonToken");
+  }
+
+  @Test
+  void aRecordThatDoesSomethingIsFound() {
+    assertThatThrownBy(() -> onlyAccessors().check(imported(Behaves.class)))
+        .isInstanceOf(AssertionError.class)
+        .hasMessageContaining("plus(int) does something");
+  }
+
+  private static ArchRule rule(String name) {
+    return TABLE.stream().filter(line -> line.name().equals(name)).findFirst().orElseThrow().rule();
+  }
+
+  private static JavaClasses imported(Class<?> type) {
+    return new ClassFileImporter().importClasses(type);
+  }
+}

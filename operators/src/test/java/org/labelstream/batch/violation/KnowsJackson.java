@@ -1,0 +1,12 @@
+package org.labelstream.batch.violation;
+
+import com.fasterxml.jackson.core.JsonToken;
+
+/** What {@code ArchitectureTest} must refuse: only the codec knows Jackson. */
+public final class KnowsJackson {
+  private KnowsJackson() {}
+
+  public static boolean isName(Object token) {
+    return token == JsonToken.FIELD_NAME;
+  }
+}

@@ -1,0 +1,85 @@
+package org.labelstream.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.labelstream.model.ModelFolder;
+import org.labelstream.model.ModelFolder.Verify;
+
+class TextTokenizerTest {
+
+  static final Path FIXTURE =
+      Path.of("src/test/resources/parity/distilbert-sequence_classification");
+
+  @TempDir Path temporary;
+
+  /** A copy of the fixture without its sums, so that it may be broken. */
+  static Path copy(Path folder) throws IOException {
+    try (Stream<Path> files = Files.list(FIXTURE)) {
+      for (Path file : files.toList()) {
+        Files.copy(file, folder.resolve(file.getFileName()));
+      }
+    }
+    Path manifest = folder.resolve("labelstream.json");
+    Files.writeString(manifest, Files.readString(manifest).replace("\"sha256\"", "\"sums\""));
+    return folder;
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "plain text, plain text",
+    "a\ud83d\ude00b, a\ud83d\ude00b",
+    "a\ud800b, a\ufffdb",
+    "\udc00, \ufffd",
+    "\ud800\ud83d\ude00\udc00, \ufffd\ud83d\ude00\ufffd",
+    "\udc00\ud800, \ufffd\ufffd",
+    "end\ud83d, end\ufffd"
+  })
+  void aLoneSurrogateIsReplacedOneForOne(String text, String clean) {
+    assertThat(TextTokenizer.withoutLoneSurrogates(text)).isEqualTo(clean);
+    assertThat(clean.codePointCount(0, clean.length()))
+        .isEqualTo(text.codePointCount(0, text.length()));
+  }
+
+  @Test
+  void aTextWithoutSurrogatesIsNotCopied() {
+    String text = "nothing to do";
+    assertThat(TextTokenizer.withoutLoneSurrogates(text)).isSameAs(text);
+  }
+
+  @Test
+  void aTextIsCutAtTheMaximumLengthAndSaysSo() {
+    ModelFolder folder = ModelFolder.read(FIXTURE, Verify.REQUIRED);
+    try (TextTokenizer tokenizer = TextTokenizer.load(folder)) {
+      Tokens empty = tokenizer.encode("", null);
+      Tokens surrogate = tokenizer.encode("good \ud800 film", null);
+      Tokens longest = tokenizer.encode("good ".repeat(2_000), null);
+
+      assertThat(empty.length()).isEqualTo(2);
+      assertThat(empty.truncated()).isFalse();
+      assertThat(surrogate.ids()).isEqualTo(tokenizer.encode("good \ufffd film", null).ids());
+      assertThat(longest.length()).isEqualTo(folder.maxLength());
+      assertThat(longest.truncated()).isTrue();
+      assertThat(longest.ids()[longest.length() - 1]).isEqualTo(empty.ids()[1]);
+    }
+  }
+
+  @Test
+  void aTokenizerThatCannotBeReadIsNamed() throws IOException {
+    ModelFolder folder = ModelFolder.read(copy(temporary), Verify.IF_PRESENT);
+    Path file = temporary.resolve("tokenizer.json");
+    Files.writeString(file, "{\"version\": 1}");
+
+    assertThatExceptionOfType(EngineException.class)
+        .isThrownBy(() -> TextTokenizer.load(folder))
+        .withMessageStartingWith(file + " cannot be loaded: ");
+  }
+}

@@ -1,0 +1,151 @@
+package org.labelstream.engine;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(60)
+class WorkersTest {
+
+  /** Who ran, in order; written by the one worker. */
+  private final List<String> ran = new ArrayList<>();
+
+  @BeforeEach
+  void haveOneWorker() {
+    System.setProperty("labelstream.workers", "1");
+  }
+
+  @AfterEach
+  void forgetIt() {
+    System.clearProperty("labelstream.workers");
+  }
+
+  /** A source of pieces of work that take about a millisecond each. */
+  private final class Source implements Workers.WorkSource {
+    final AtomicInteger left = new AtomicInteger();
+    private final String name;
+    private final Runnable also;
+
+    Source(String name, Runnable also) {
+      this.name = name;
+      this.also = also;
+    }
+
+    @Override
+    public Runnable poll() {
+      left.decrementAndGet();
+      return () -> {
+        ran.add(name);
+        also.run();
+        long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(1);
+        while (System.nanoTime() < end) {
+          Thread.onSpinWait();
+        }
+      };
+    }
+
+    @Override
+    public long nanosUntilReady() {
+      return left.get() > 0 ? 0 : Long.MAX_VALUE;
+    }
+  }
+
+  private long count(String name, int from, int to) {
+    return ran.subList(from, to).stream().filter(name::equals).count();
+  }
+
+  @Test
+  void shareTheirTimeFairlyWithASourceThatWasIdleForLong() throws Exception {
+    CountDownLatch done = new CountDownLatch(240);
+    Source idle = new Source("idle", done::countDown);
+    Source busy =
+        new Source(
+            "busy",
+            () -> {
+              done.countDown();
+              if (done.getCount() == 140) { // after 100 pieces of its own
+                idle.left.set(70);
+              }
+            });
+    try (Workers.Lease first = Workers.lease(busy);
+        Workers.Lease second = Workers.lease(idle)) {
+      busy.left.set(170);
+      first.signal();
+      assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+      second.signal();
+    }
+    assertThat(count("idle", 0, 100)).isZero();
+    assertThat(count("busy", 100, 160)).isBetween(15L, 45L);
+  }
+
+  @Test
+  void shareTheirTimeFairlyWithANewcomer() throws Exception {
+    CountDownLatch warm = new CountDownLatch(60);
+    CountDownLatch done = new CountDownLatch(120);
+    Source busy =
+        new Source(
+            "busy",
+            () -> {
+              warm.countDown();
+              done.countDown();
+            });
+    Source newcomer = new Source("newcomer", done::countDown);
+    busy.left.set(100_000);
+    newcomer.left.set(100_000);
+    try (Workers.Lease first = Workers.lease(busy)) {
+      first.signal();
+      assertThat(warm.await(30, TimeUnit.SECONDS)).isTrue();
+      try (Workers.Lease second = Workers.lease(newcomer)) {
+        second.signal();
+        done.await(30, TimeUnit.SECONDS);
+      }
+    }
+    int start = ran.indexOf("newcomer");
+    assertThat(start).isGreaterThanOrEqualTo(60);
+    int end = Math.min(ran.lastIndexOf("newcomer"), start + 40);
+    assertThat(count("busy", start, end)).isGreaterThanOrEqualTo((end - start) / 4);
+  }
+
+  @Test
+  void outliveAPieceOfWorkThatThrows() throws Exception {
+    CountDownLatch done = new CountDownLatch(2);
+    Source source =
+        new Source(
+            "throwing",
+            () -> {
+              done.countDown();
+              throw new AssertionError("must not, but did");
+            });
+    source.left.set(2);
+    try (Workers.Lease lease = Workers.lease(source)) {
+      lease.signal();
+      assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+    }
+  }
+
+  @Test
+  void endWithTheLastLease() throws Exception {
+    try (Workers.Lease lease = Workers.lease(new Source("none", () -> {}))) {
+      lease.signal();
+      assertThat(threads()).isNotEmpty();
+    }
+    for (Thread thread : threads()) {
+      thread.join(TimeUnit.SECONDS.toMillis(30));
+    }
+    assertThat(threads()).isEmpty();
+  }
+
+  private static List<Thread> threads() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .filter(thread -> thread.getName().startsWith("labelstream-"))
+        .toList();
+  }
+}

@@ -1,0 +1,449 @@
+package org.labelstream.operator;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.labelstream.batch.BatchPolicy;
+import org.labelstream.record.DeadLetter;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
+import org.labelstream.record.TextEvent;
+import org.labelstream.task.Parameters;
+import org.labelstream.task.Plan;
+import org.labelstream.task.Row;
+import org.labelstream.task.Task;
+
+@Timeout(60)
+class LaneTest {
+
+  private static final BatchPolicy POLICY =
+      new BatchPolicy(256, 128, Duration.ofSeconds(1), Duration.ZERO);
+  private static final Duration LONG = Duration.ofMinutes(10);
+
+  private final List<Lane> lanes = new ArrayList<>();
+
+  @BeforeEach
+  void haveOneWorker() {
+    System.setProperty("labelstream.workers", "1");
+  }
+
+  @AfterEach
+  void closeLanes() {
+    lanes.forEach(Lane::close);
+    System.clearProperty("labelstream.workers");
+  }
+
+  /** A row that is done after some rounds. */
+  private static final class FakeRow implements Row {
+    private final AtomicInteger roundsLeft;
+
+    FakeRow(int rounds) {
+      roundsLeft = new AtomicInteger(rounds);
+    }
+
+    @Override
+    public int length() {
+      return 4;
+    }
+
+    @Override
+    public boolean done() {
+      return roundsLeft.get() <= 0;
+    }
+  }
+
+  private static FakeRow row() {
+    return new FakeRow(1);
+  }
+
+  private record FakePlan(List<FakeRow> rows, Prediction prediction) implements Plan {
+
+    FakePlan(FakeRow... rows) {
+      this(List.of(rows), new Prediction(Map.of(), rows.length, false));
+    }
+
+    @Override
+    public Prediction join() {
+      assertThat(rows).allMatch(Row::done);
+      return prediction;
+    }
+  }
+
+  /** A plan whose results cannot be joined. */
+  private record Unjoinable(FakeRow row, Throwable problem) implements Plan {
+    @Override
+    public List<? extends Row> rows() {
+      return List.of(row);
+    }
+
+    @Override
+    public Prediction join() throws RejectedRecordException {
+      if (problem instanceof RejectedRecordException e) {
+        throw e;
+      }
+      if (problem instanceof RuntimeException e) {
+        throw e;
+      }
+      throw (Error) problem;
+    }
+  }
+
+  /** A task that does something with each batch and then counts a round for each row. */
+  private static final class FakeTask implements Task {
+    final List<List<Row>> batches = new CopyOnWriteArrayList<>();
+    private final Consumer<List<? extends Row>> work;
+
+    FakeTask(Consumer<List<? extends Row>> work) {
+      this.work = work;
+    }
+
+    @Override
+    public Plan plan(TextEvent event, Parameters parameters) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public void run(List<? extends Row> batch) {
+      batches.add(List.copyOf(batch));
+      work.accept(batch);
+      for (Row row : batch) {
+        ((FakeRow) row).roundsLeft.decrementAndGet();
+      }
+    }
+  }
+
+  /** Keeps all answers; there should be one. */
+  private static final class Answers implements Lane.Answer {
+    private final CompletableFuture<Object> first = new CompletableFuture<>();
+    private final AtomicInteger count = new AtomicInteger();
+
+    @Override
+    public void predicted(Prediction prediction) {
+      count.incrementAndGet();
+      first.complete(prediction);
+    }
+
+    @Override
+    public void rejected(DeadLetter letter) {
+      count.incrementAndGet();
+      first.complete(letter);
+    }
+
+    Object get() throws Exception {
+      Object answer = first.get(30, TimeUnit.SECONDS);
+      assertThat(count).hasValue(1);
+      return answer;
+    }
+
+    DeadLetter letter() throws Exception {
+      return (DeadLetter) get();
+    }
+  }
+
+  private Lane lane(FakeTask task, Duration timeout) {
+    Lane lane = new Lane(task, POLICY, timeout);
+    lanes.add(lane);
+    return lane;
+  }
+
+  private static Answers submit(Lane lane, Plan plan) {
+    Answers answers = new Answers();
+    lane.submit(plan, answers);
+    return answers;
+  }
+
+  private static void await(CountDownLatch latch) {
+    try {
+      assertThat(latch.await(30, TimeUnit.SECONDS)).isTrue();
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** A task whose first batch waits for the gate, so that what comes after it meets in a batch. */
+  private static FakeTask gated(
+      CountDownLatch started, CountDownLatch gate, Consumer<List<? extends Row>> work) {
+    AtomicInteger batches = new AtomicInteger();
+    return new FakeTask(
+        batch -> {
+          if (batches.getAndIncrement() == 0) {
+            started.countDown();
+            await(gate);
+          } else {
+            work.accept(batch);
+          }
+        });
+  }
+
+  @Test
+  void joinsARecordOnceAllItsRowsAreDone() throws Exception {
+    FakeTask task = new FakeTask(batch -> {});
+    FakePlan plan = new FakePlan(row(), new FakeRow(3), row(), new FakeRow(2));
+
+    assertThat(submit(lane(task, LONG), plan).get()).isSameAs(plan.prediction());
+    assertThat(task.batches.stream().mapToInt(List::size).sum()).isEqualTo(7);
+  }
+
+  @Test
+  void takesARowAgainUntilItIsDone() throws Exception {
+    FakeTask task = new FakeTask(batch -> {});
+    Lane lane = lane(task, LONG);
+
+    assertThat(submit(lane, new FakePlan(new FakeRow(25))).get()).isInstanceOf(Prediction.class);
+    assertThat(task.batches).hasSize(25);
+    assertThat(lane.waiting()).isZero();
+  }
+
+  @Test
+  void answersAPlanWithoutRowsAtOnce() throws Exception {
+    FakeTask task = new FakeTask(batch -> {});
+    FakePlan plan = new FakePlan();
+
+    assertThat(submit(lane(task, LONG), plan).get()).isSameAs(plan.prediction());
+    assertThat(task.batches).isEmpty();
+  }
+
+  @Test
+  void bisectsABatchUntilOnlyWhatFailsAloneHasFailed() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    List<FakePlan> plans = new ArrayList<>();
+    for (int i = 0; i < 16; i++) {
+      plans.add(new FakePlan(row()));
+    }
+    List<FakeRow> bad = List.of(plans.get(3).rows().get(0), plans.get(12).rows().get(0));
+    FakeTask task =
+        gated(
+            started,
+            gate,
+            batch -> {
+              if (batch.stream().anyMatch(bad::contains)) {
+                throw new IllegalStateException("shape mismatch");
+              }
+            });
+    Lane lane = lane(task, LONG);
+    Answers plug = submit(lane, new FakePlan(row()));
+    await(started);
+    List<Answers> answers = new ArrayList<>();
+    plans.forEach(plan -> answers.add(submit(lane, plan)));
+    assertThat(lane.waiting()).isEqualTo(16);
+    gate.countDown();
+
+    assertThat(plug.get()).isInstanceOf(Prediction.class);
+    for (int i = 0; i < 16; i++) {
+      if (i == 3 || i == 12) {
+        assertThat(answers.get(i).letter())
+            .isEqualTo(
+                new DeadLetter(
+                    ErrorCode.INFERENCE_FAILED,
+                    Stage.INFERENCE,
+                    "the model failed on this record (shape mismatch): try the text with scripts/label.sh, and see the TaskManager's log"));
+      } else {
+        assertThat(answers.get(i).get()).isSameAs(plans.get(i).prediction());
+      }
+    }
+    assertThat(task.batches.get(1)).hasSize(16);
+  }
+
+  @Test
+  void failsARecordOfManyRowsOnce() throws Exception {
+    FakeTask task =
+        new FakeTask(
+            batch -> {
+              throw new IllegalArgumentException("no");
+            });
+
+    assertThat(submit(lane(task, LONG), new FakePlan(row(), row(), row())).letter().code())
+        .isEqualTo(ErrorCode.INFERENCE_FAILED);
+  }
+
+  static List<Error> errors() {
+    return List.of(
+        new StackOverflowError(),
+        new OutOfMemoryError("too much"),
+        new NoClassDefFoundError("ai/djl/X"),
+        new UnsatisfiedLinkError("libtorch"),
+        new AssertionError("an invariant"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("errors")
+  void answersWhenTheTaskThrowsAnError(Error error) throws Exception {
+    AtomicInteger runs = new AtomicInteger();
+    FakeTask task =
+        new FakeTask(
+            batch -> {
+              if (runs.getAndIncrement() == 0) {
+                throw error;
+              }
+            });
+    Lane lane = lane(task, LONG);
+
+    assertThat(submit(lane, new FakePlan(row())).letter().code())
+        .isEqualTo(ErrorCode.INFERENCE_FAILED);
+    assertThat(submit(lane, new FakePlan(row())).get()).isInstanceOf(Prediction.class);
+  }
+
+  @Test
+  void answersWhenAResultCannotBeJoined() throws Exception {
+    Lane lane = lane(new FakeTask(batch -> {}), LONG);
+    RejectedRecordException notANumber =
+        new RejectedRecordException(ErrorCode.INFERENCE_FAILED, Stage.INFERENCE, "not a number");
+
+    assertThat(submit(lane, new Unjoinable(row(), notANumber)).letter())
+        .isEqualTo(notANumber.letter());
+    for (Throwable problem :
+        List.of(new IllegalStateException("a bug"), new StackOverflowError("deep"))) {
+      DeadLetter letter = submit(lane, new Unjoinable(row(), problem)).letter();
+      assertThat(letter.code()).isEqualTo(ErrorCode.INFERENCE_FAILED);
+      assertThat(letter.message()).contains(problem.getMessage());
+    }
+  }
+
+  @Test
+  void answersWhenTheTimeIsOverAndTheLateResultGoesNowhere() throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    Lane lane = lane(new FakeTask(batch -> await(gate)), Duration.ofMillis(5));
+
+    Answers answers = submit(lane, new FakePlan(row(), row()));
+
+    assertThat(answers.letter())
+        .isEqualTo(
+            new DeadLetter(
+                ErrorCode.TIMEOUT,
+                Stage.INFERENCE,
+                "the model has worked on this record for longer than the timeout of 5 ms: shorten the text, or raise timeout"));
+    gate.countDown();
+    lane.close();
+    assertThat(answers.get()).isInstanceOf(DeadLetter.class);
+  }
+
+  @Test
+  void countsTheModelsWorkAndNotTheWaiting() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    Lane lane = lane(gated(started, gate, batch -> {}), Duration.ofSeconds(1));
+    Answers first = submit(lane, new FakePlan(row()));
+    await(started);
+    Answers waiting = submit(lane, new FakePlan(row()));
+    // It waits in the queue: no alarm is set for it.
+    assertThat(first.get()).isInstanceOf(DeadLetter.class);
+    gate.countDown();
+
+    assertThat(waiting.get()).isInstanceOf(Prediction.class);
+  }
+
+  @Test
+  void endsTheWaitingOfEachRecordInABatchThatIsStuck() throws Exception {
+    CountDownLatch gate = new CountDownLatch(1);
+    Answers second = new Answers();
+    Lane[] lane = new Lane[1];
+    AtomicInteger runs = new AtomicInteger();
+    CountDownLatch submitted = new CountDownLatch(1);
+    FakeTask task =
+        new FakeTask(
+            batch -> {
+              if (runs.getAndIncrement() == 0) {
+                await(submitted);
+                lane[0].submit(new FakePlan(row()), second);
+              } else {
+                await(gate);
+              }
+            });
+    lane[0] = lane(task, Duration.ofMillis(300));
+    Answers first = submit(lane[0], new FakePlan(new FakeRow(2)));
+    submitted.countDown();
+
+    // Their times run out one after the other, since the first was at work before.
+    assertThat(first.letter().code()).isEqualTo(ErrorCode.TIMEOUT);
+    assertThat(second.letter().code()).isEqualTo(ErrorCode.TIMEOUT);
+    gate.countDown();
+  }
+
+  @Test
+  void waitsForRunningWorkWhenItIsClosedAndRunsNoMore() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    FakeTask task = gated(started, gate, batch -> {});
+    Lane lane = lane(task, LONG);
+    submit(lane, new FakePlan(row()));
+    await(started);
+    Answers waiting = submit(lane, new FakePlan(row()));
+    Thread closing = new Thread(lane::close);
+    closing.start();
+    while (closing.getState() != Thread.State.WAITING) {
+      Thread.onSpinWait();
+    }
+
+    assertThat(closing.isAlive()).isTrue();
+    gate.countDown();
+    closing.join();
+
+    assertThat(task.batches).hasSize(1);
+    assertThat(waiting.count).hasValue(0);
+    lane.close(); // a second time does nothing
+  }
+
+  @Test
+  void losesNothingWhenManyThreadsSubmit() throws Exception {
+    System.setProperty("labelstream.workers", "3");
+    Lane first = lane(new FakeTask(batch -> {}), LONG);
+    Lane second =
+        new Lane(
+            new FakeTask(batch -> {}),
+            new BatchPolicy(64, 16, Duration.ofMillis(5), Duration.ofMillis(1)),
+            LONG);
+    lanes.add(second);
+    int threads = 6;
+    int each = 1_500;
+    List<Answers> answers = new CopyOnWriteArrayList<>();
+    List<Thread> running = new ArrayList<>();
+    for (int t = 0; t < threads; t++) {
+      Random random = new Random(t);
+      Thread thread =
+          new Thread(
+              () -> {
+                List<Answers> own = new ArrayList<>();
+                for (int i = 0; i < each; i++) {
+                  FakeRow[] rows = new FakeRow[random.nextInt(4)];
+                  for (int r = 0; r < rows.length; r++) {
+                    rows[r] = new FakeRow(1 + random.nextInt(3));
+                  }
+                  own.add(submit(random.nextBoolean() ? first : second, new FakePlan(rows)));
+                  if (random.nextInt(20) == 0) {
+                    own.get(i).first.join(); // lets the workers fall asleep now and then
+                  }
+                }
+                answers.addAll(own);
+              });
+      thread.start();
+      running.add(thread);
+    }
+    for (Thread thread : running) {
+      thread.join();
+    }
+
+    assertThat(answers).hasSize(threads * each);
+    for (Answers answer : answers) {
+      assertThat(answer.get()).isInstanceOf(Prediction.class);
+    }
+  }
+}
