@@ -120,6 +120,7 @@ class KafkaPipelineITCase {
     for (ConsumerRecord<byte[], byte[]> record : topics.read("dead" + suffix)) {
       Sent source = expected.get(place(record));
       assertThat(seen.add(place(record))).as(place(record)).isTrue();
+      Schemas.areDeadLetterHeaders(headersNamed(record, "labelstream."));
       assertThat(headers(record))
           .containsEntry("labelstream.error.code", source.code())
           .containsEntry("labelstream.pipeline", "sentiment")
@@ -212,6 +213,7 @@ class KafkaPipelineITCase {
       throws Exception {
     String given = text(source.record().value());
     String labelled = text(record.value());
+    Schemas.isLabelledRecord(JSON.readTree(labelled));
     JsonNode result = JSON.readTree(labelled).get("inference").get("sentiment");
     assertThat(result.get("label").asText()).isIn("POSITIVE", "NEGATIVE");
     assertThat(result.get("score").floatValue()).isBetween(0.5f, 1f);
@@ -256,6 +258,13 @@ class KafkaPipelineITCase {
       last.put(source, offset);
       partitions.put(source, record.partition());
     }
+  }
+
+  private static Map<String, String> headersNamed(
+      ConsumerRecord<byte[], byte[]> record, String prefix) {
+    Map<String, String> named = headers(record);
+    named.keySet().removeIf(name -> !name.startsWith(prefix));
+    return named;
   }
 
   private static String place(ConsumerRecord<byte[], byte[]> record) {

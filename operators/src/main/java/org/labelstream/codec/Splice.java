@@ -17,8 +17,6 @@ final class Splice {
     void write(JsonGenerator json) throws IOException;
   }
 
-  private static final byte[] COMMA = {',', ' '};
-
   private final ByteArrayOutputStream out;
   private boolean first = true;
 
@@ -40,7 +38,6 @@ final class Splice {
     separate();
     generate(json -> json.writeString(name));
     out.write(':');
-    out.write(' ');
     begin();
   }
 
@@ -87,7 +84,7 @@ final class Splice {
 
   private void separate() {
     if (!first) {
-      out.write(COMMA, 0, COMMA.length);
+      out.write(',');
     }
     first = false;
   }

@@ -98,23 +98,30 @@ public final class Workers {
   }
 
   private static void giveBack(Lease lease) {
+    lease
+        .workers()
+        .drain(lease); // before the lock that other leases need: it takes as long as a forward pass
     synchronized (Workers.class) {
       lease.workers().remove(lease);
+    }
+  }
+
+  private void drain(Lease lease) {
+    lock.lock();
+    try {
+      lease.closed = true;
+      while (lease.running > 0) {
+        workEnded.awaitUninterruptibly();
+      }
+    } finally {
+      lock.unlock();
     }
   }
 
   private void remove(Lease lease) {
     lock.lock();
     try {
-      if (lease.closed) {
-        return;
-      }
-      lease.closed = true;
-      while (lease.running > 0) {
-        workEnded.awaitUninterruptibly();
-      }
-      leases.remove(lease);
-      if (leases.isEmpty()) {
+      if (leases.remove(lease) && leases.isEmpty()) {
         stopping = true;
         clock.shutdownNow();
         workArrived.signalAll();

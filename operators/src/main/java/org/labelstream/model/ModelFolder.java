@@ -10,7 +10,6 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Stream;
@@ -129,7 +128,7 @@ public record ModelFolder(
   }
 
   private static void checkAgreement(Path file, ModelConfig config, Manifest manifest) {
-    if (config.mode() != null && !normalized(config.mode()).equals(manifest.task())) {
+    if (config.mode() != null && !TaskNames.canonical(config.mode()).equals(manifest.task())) {
       throw contradiction(
           file, "mode", config.mode(), "the model was exported for", manifest.task());
     }
@@ -178,15 +177,6 @@ public record ModelFolder(
             + " "
             + actual
             + ": correct the file, or export the checkpoint again");
-  }
-
-  /**
-   * A task's name in its underscore form: {@code text-classification} and the like are Hugging
-   * Face's names for the same.
-   */
-  static String normalized(String task) {
-    String name = task.toLowerCase(Locale.ROOT).replace('-', '_');
-    return name.equals("text_classification") ? "sequence_classification" : name;
   }
 
   private static Map<String, String> sums(Path path) {

@@ -25,7 +25,6 @@ public final class SequenceClassification implements Task {
   static final TaskType TYPE =
       new TaskType(
           "sequence_classification",
-          List.of("text_classification", "sentiment_analysis"),
           ParameterSpecs.none()
               .orNullInteger("top_k", 1)
               .choice("function_to_apply", List.of("default", "softmax", "sigmoid", "none")),

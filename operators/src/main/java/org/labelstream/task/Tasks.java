@@ -1,8 +1,8 @@
 package org.labelstream.task;
 
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
+import org.labelstream.model.TaskNames;
 
 /** The tasks that there are. */
 public final class Tasks {
@@ -14,9 +14,7 @@ public final class Tasks {
 
   /** The task of that name; hyphens and Hugging Face's names are accepted too. */
   public static Optional<TaskType> named(String name) {
-    String wanted = name.toLowerCase(Locale.ROOT).replace('-', '_');
-    return ALL.stream()
-        .filter(type -> type.name().equals(wanted) || type.aliases().contains(wanted))
-        .findFirst();
+    String wanted = TaskNames.canonical(name);
+    return ALL.stream().filter(type -> type.name().equals(wanted)).findFirst();
   }
 }

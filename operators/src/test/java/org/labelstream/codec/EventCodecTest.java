@@ -204,13 +204,13 @@ class EventCodecTest {
         })
     void isKeptAsItWasWritten(String id) throws Exception {
       assertThat(label("{\"text\": \"good\", \"id\" : " + id + " }"))
-          .startsWith("{\"text\": \"good\", \"id\" : " + id + ", \"inference\": {");
+          .startsWith("{\"text\": \"good\",\"id\" : " + id + ",\"inference\":{");
     }
 
     @Test
     void isThePositionWhereThereIsNone() throws Exception {
       assertThat(tree(label("{\"text\": \"good\"}")).get("id").textValue()).isEqualTo("texts-3@41");
-      assertThat(label("{\"text\": \"good\"}")).startsWith("{\"id\":\"texts-3@41\", ");
+      assertThat(label("{\"text\": \"good\"}")).startsWith("{\"id\":\"texts-3@41\",");
     }
 
     @ParameterizedTest
@@ -360,7 +360,7 @@ class EventCodecTest {
     void keepTheirOrderAndTheirDuplicates() throws Exception {
       assertThat(label("{\"b\": 1, \"a\": 2,\"text\":\"good\" , \"b\" : 3,\"id\":\"i\"}"))
           .startsWith(
-              "{\"b\": 1, \"a\": 2, \"text\":\"good\", \"b\" : 3, \"id\":\"i\", \"inference\": {");
+              "{\"b\": 1,\"a\": 2,\"text\":\"good\",\"b\" : 3,\"id\":\"i\",\"inference\":{");
     }
 
     @Test
@@ -368,9 +368,9 @@ class EventCodecTest {
       String digits = "7".repeat(100_000);
 
       assertThat(label("{\"text\": \"good\", \"n\": " + digits + ", \"m\": 0." + digits + "}"))
-          .contains("\"n\": " + digits + ", \"m\": 0." + digits + ", ");
+          .contains("\"n\": " + digits + ",\"m\": 0." + digits + ",");
       assertThat(label("{\"id\": " + digits + ", \"text\": \"good\"}"))
-          .startsWith("{\"id\": " + digits + ", ");
+          .startsWith("{\"id\": " + digits + ",");
     }
 
     @Test
@@ -446,9 +446,9 @@ class EventCodecTest {
               "{\"explain\" : true, \"text\": \"good\", \"parameters\": {\"top_k\":  2, \"x\": 1e400},\"target\":\n[1, 2]}");
 
       assertThat(labelled)
-          .startsWith("{\"id\":\"texts-3@41\", \"text\": \"good\", \"inference\": {")
+          .startsWith("{\"id\":\"texts-3@41\",\"text\": \"good\",\"inference\":{")
           .endsWith(
-              "\"request\": {\"explain\" : true, \"parameters\": {\"top_k\":  2, \"x\": 1e400}, \"target\":\n[1, 2]}}}}");
+              "\"request\":{\"explain\" : true,\"parameters\": {\"top_k\":  2, \"x\": 1e400},\"target\":\n[1, 2]}}}}");
     }
 
     @Test
@@ -468,7 +468,7 @@ class EventCodecTest {
 
       assertThat(second)
           .startsWith(
-              "{\"text\": \"good\", \"id\": 7, \"inference\": {" + firstResult + ", \"topics\": {");
+              "{\"text\": \"good\",\"id\": 7,\"inference\":{" + firstResult + ",\"topics\":{");
       assertThat(tree(second).get("inference").get("topics").has("request")).isFalse();
       assertThat(tree(second).get("inference").get("sentiment"))
           .isEqualTo(tree(first).get("inference").get("sentiment"));
@@ -483,20 +483,20 @@ class EventCodecTest {
 
       assertThat(labelled)
           .startsWith(
-              "{\"text\": \"good\", \"id\": 1, \"inference\": {\"x\" : 1e400, \"y\":[ ], \"sentiment\": {\"task\"")
+              "{\"text\": \"good\",\"id\": 1,\"inference\":{\"x\" : 1e400,\"y\":[ ],\"sentiment\":{\"task\"")
           .doesNotContain("OLD");
     }
 
     @Test
     void joinsAnEmptyInferenceObject() throws Exception {
       assertThat(label("{\"id\": 1, \"inference\" : { } }"))
-          .startsWith("{\"id\": 1, \"inference\": {\"sentiment\": {");
+          .startsWith("{\"id\": 1,\"inference\":{\"sentiment\":{");
     }
 
     @Test
     void takesThePlaceOfANullInference() throws Exception {
       assertThat(label("{\"inference\": null, \"id\": 1}"))
-          .startsWith("{\"id\": 1, \"inference\": {\"sentiment\": {");
+          .startsWith("{\"id\": 1,\"inference\":{\"sentiment\":{");
     }
 
     @ParameterizedTest

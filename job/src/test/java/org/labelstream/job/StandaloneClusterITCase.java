@@ -1,0 +1,176 @@
+package org.labelstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.net.ServerSocket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.labelstream.kafka.LocalKafka;
+
+/**
+ * The artefacts as users have them: the thin jar, submitted to a stand-alone cluster whose
+ * JobManager and TaskManager are processes of their own and have the lib bundle in lib/.
+ */
+class StandaloneClusterITCase {
+
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final int TEXTS = 200;
+
+  @TempDir static Path folder;
+
+  private static LocalKafka kafka;
+  private static Topics topics;
+  private static Script scripts;
+  private static int port;
+
+  @BeforeAll
+  static void start() throws Exception {
+    kafka = LocalKafka.start();
+    topics = new Topics(kafka.bootstrapServers());
+    scripts = new Script(folder.resolve("state"));
+    try (ServerSocket free = new ServerSocket(0)) {
+      port = free.getLocalPort();
+    }
+    scripts.run("flink-local.sh", "start", "--port", Integer.toString(port)).succeeded();
+  }
+
+  @AfterAll
+  static void stop() throws Exception {
+    scripts.run("flink-local.sh", "stop").succeeded();
+    kafka.close();
+  }
+
+  @Test
+  void threeSubmissionsInARowToOneTaskManagerLabelEverything() throws Exception {
+    Set<String> taskManagers = new HashSet<>();
+    for (int round = 1; round <= 3; round++) {
+      kafka.createTopic("texts-" + round, 2);
+      kafka.createTopic("labels-" + round, 2);
+      kafka.createTopic("dead-" + round, 1);
+      topics.sendTexts(
+          "texts-" + round,
+          IntStream.range(0, TEXTS)
+              .mapToObj(
+                  i -> "{\"id\": %d, \"text\": \"It was a good day, number %d\"}".formatted(i, i))
+              .toList());
+      Path jobFile =
+          Files.writeString(
+              folder.resolve("job-" + round + ".yaml"),
+              """
+              name: round-%d
+              pipelines:
+                - name: sentiment
+                  model: %s
+                  input: {topic: texts-%d, until: latest}
+                  output: {topic: labels-%d}
+                  dead-letters: {topic: dead-%d}
+                  parallelism: 2
+              kafka:
+                common: {bootstrap.servers: "%s"}
+                consumer: {group.id: rounds}
+              delivery: exactly-once
+              """
+                  .formatted(
+                      round,
+                      Script.ROOT.resolve("model-assets/sentiment"),
+                      round,
+                      round,
+                      round,
+                      kafka.bootstrapServers()));
+
+      String job =
+          scripts.run("flink-local.sh", "submit", jobFile.toString()).succeeded().out().strip();
+      assertThat(finalState(job)).as("round %d", round).isEqualTo("FINISHED");
+
+      Set<Integer> labelled = new HashSet<>();
+      for (ConsumerRecord<byte[], byte[]> record : topics.read("labels-" + round)) {
+        JsonNode value = JSON.readTree(record.value());
+        assertThat(value.at("/inference/sentiment/label").asText()).isIn("POSITIVE", "NEGATIVE");
+        assertThat(labelled.add(value.get("id").asInt())).isTrue();
+      }
+      assertThat(labelled).as("round %d", round).hasSize(TEXTS);
+      assertThat(topics.read("dead-" + round)).isEmpty();
+      for (JsonNode taskManager : get("/taskmanagers").get("taskmanagers")) {
+        taskManagers.add(taskManager.get("id").asText());
+      }
+    }
+    assertThat(taskManagers).as("TaskManagers that there ever were").hasSize(1);
+  }
+
+  @Test
+  void aJobFileWithProblemsIsRefusedAtSubmissionWithAllOfThemAndNoStackTrace() throws Exception {
+    Path jobFile =
+        Files.writeString(
+            folder.resolve("wrong.yaml"),
+            """
+            name: wrong
+            pipelines:
+              - name: sentiment
+                model: no/such/folder
+                input: {topic: texts, formt: json}
+                output: {}
+                dead-letters: {topic: dead}
+                paralelism: two
+            kafka:
+              common: {bootstrap.servers: "localhost:9092"}
+            """);
+    Script.Result result = scripts.run("flink-local.sh", "submit", jobFile.toString());
+    assertThat(result.status()).isEqualTo(1);
+    assertThat(result.out()).isEmpty();
+    assertThat(result.errLines())
+        .hasSize(6)
+        .anySatisfy(line -> assertThat(line).contains("wrong.yaml has 5 problems"))
+        .anySatisfy(line -> assertThat(line).contains("line 4", "no/such/folder does not exist"))
+        .anySatisfy(line -> assertThat(line).contains("line 5", "formt", "did you mean format?"))
+        .anySatisfy(line -> assertThat(line).contains("line 6", "output.topic is missing"))
+        .anySatisfy(line -> assertThat(line).contains("line 8", "did you mean parallelism?"))
+        .anySatisfy(line -> assertThat(line).contains("group.id is missing"))
+        .noneSatisfy(line -> assertThat(line).contains("\tat "));
+    assertThat(jobs()).noneSatisfy(job -> assertThat(job.get("name").asText()).isEqualTo("wrong"));
+  }
+
+  private static String finalState(String job) throws Exception {
+    long deadline = System.nanoTime() + Duration.ofMinutes(3).toNanos();
+    while (System.nanoTime() < deadline) {
+      String state = get("/jobs/" + job).get("state").asText();
+      if (Set.of("FINISHED", "FAILED", "CANCELED").contains(state)) {
+        return state;
+      }
+      Thread.sleep(250);
+    }
+    return "STILL RUNNING AFTER 3 MINUTES";
+  }
+
+  private static List<JsonNode> jobs() throws Exception {
+    List<JsonNode> jobs = new ArrayList<>();
+    get("/jobs/overview").get("jobs").forEach(jobs::add);
+    return jobs;
+  }
+
+  private static JsonNode get(String path) throws Exception {
+    HttpResponse<String> response =
+        HttpClient.newHttpClient()
+            .send(
+                HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + port + path)).build(),
+                HttpResponse.BodyHandlers.ofString());
+    assertThat(response.statusCode()).as(path).isEqualTo(200);
+    return JSON.readTree(response.body());
+  }
+}

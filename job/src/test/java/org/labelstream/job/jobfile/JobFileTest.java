@@ -1,0 +1,192 @@
+package org.labelstream.job.jobfile;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.time.Duration;
+import java.time.Instant;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.labelstream.codec.EventFormat;
+import org.labelstream.engine.DeviceChoice;
+import org.labelstream.job.jobfile.JobSpec.Order;
+import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
+import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.operator.Tombstones;
+
+class JobFileTest {
+
+  /** The example of the documentation, with every key that there is. */
+  private static final String FULL =
+      """
+      name: support-texts
+      pipelines:
+        - name: sentiment
+          model: model-assets/sentiment
+          device: auto
+          input:        {topic: texts, format: auto, start: committed, until: never, max-value-bytes: 1MiB, tombstones: dead-letter}
+          output:       {topic: labels}
+          explanations: {topic: explanations, when: requested, steps: 50, share: 0.2, queue: 256, when-full: block}
+          dead-letters: {topic: dead-letters, max-share: off}
+          parameters:   {top_k: 2}
+          order: partition
+          timeout: 60s
+          batch: {max-tokens: auto, look-ahead: 128, max-age: 1s, linger: 0ms}
+          parallelism: 2
+          verify: if-present
+      kafka:
+        common:   {bootstrap.servers: "localhost:9092"}
+        consumer: {group.id: support}
+        producer: {}
+      delivery: at-least-once
+      flink: {execution.checkpointing.interval: 10s}
+      """;
+
+  private static JobSpec read(String text) {
+    return JobFile.read("job.yaml", text, model -> "../" + model);
+  }
+
+  /** A job file with a line more in its one pipeline. */
+  private static String withInPipeline(String line) {
+    return FULL.replace("    verify: if-present\n", "    verify: if-present\n    " + line + "\n");
+  }
+
+  @Test
+  void readsEveryKey() {
+    JobSpec job = read(FULL);
+    assertThat(job.name()).isEqualTo("support-texts");
+    assertThat(job.exactlyOnce()).isFalse();
+    assertThat(job.flink()).containsEntry("execution.checkpointing.interval", "10s");
+    assertThat(job.consumer())
+        .containsEntry("bootstrap.servers", "localhost:9092")
+        .containsEntry("group.id", "support");
+    assertThat(job.producer()).containsOnlyKeys("bootstrap.servers");
+    assertThat(job.notices()).singleElement().asString().contains("explanations", "line 8");
+    PipelineSpec pipeline = job.pipelines().get(0);
+    assertThat(pipeline.name()).isEqualTo("sentiment");
+    assertThat(pipeline.inputTopic()).isEqualTo("texts");
+    assertThat(pipeline.outputTopic()).isEqualTo("labels");
+    assertThat(pipeline.deadLetterTopic()).isEqualTo("dead-letters");
+    assertThat(pipeline.start()).isEqualTo(new Start.Committed());
+    assertThat(pipeline.bounded()).isFalse();
+    assertThat(pipeline.order()).isEqualTo(Order.PARTITION);
+    assertThat(pipeline.parallelism()).isEqualTo(2);
+    assertThat(pipeline.settings().device()).isEqualTo(DeviceChoice.AUTO);
+    assertThat(pipeline.settings().format()).isEqualTo(EventFormat.AUTO);
+    assertThat(pipeline.settings().maxValueBytes()).isEqualTo(1 << 20);
+    assertThat(pipeline.settings().tombstones()).isEqualTo(Tombstones.DEAD_LETTER);
+    assertThat(pipeline.settings().parameters()).containsEntry("top_k", 2L);
+    assertThat(pipeline.settings().timeout()).isEqualTo(Duration.ofMinutes(1));
+    assertThat(pipeline.settings().batch().maxTokens()).isNull();
+    assertThat(pipeline.settings().batch().lookAhead()).isEqualTo(128);
+  }
+
+  @Test
+  void leavesOutWhatHasADefault() {
+    JobSpec job =
+        read(
+            """
+            name: small
+            pipelines:
+              - {name: a, model: model-assets/sentiment, input: {topic: t}, output: {topic: l}, dead-letters: {topic: d}}
+            kafka: {common: {bootstrap.servers: "h:1", group.id: g}}
+            """);
+    assertThat(job.notices()).isEmpty();
+    assertThat(job.pipelines().get(0).parallelism()).isNull();
+    assertThat(job.pipelines().get(0).settings().timeout()).isEqualTo(Duration.ofMinutes(1));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "'2026-01-31T12:00:00Z', '2026-01-31T12:00:00Z'",
+    "'2026-01-31T12:00:00+02:00', '2026-01-31T10:00:00Z'"
+  })
+  void startsAtATime(String text, String instant) {
+    JobSpec job = read(FULL.replace("start: committed", "start: \"" + text + "\""));
+    assertThat(job.pipelines().get(0).start()).isEqualTo(new Start.At(Instant.parse(instant)));
+  }
+
+  @Test
+  void tellsAllProblemsAtOnceEachWithItsLineAndTheNearestKnownName() {
+    String wrong =
+        FULL.replace("name: sentiment", "nmae: sentiment")
+            .replace("format: auto", "format: jsn")
+            .replace("max-value-bytes: 1MiB", "max-value-bytes: big")
+            .replace("parameters:   {top_k: 2}", "parameters:   {topk: 2}")
+            .replace("timeout: 60s", "timeout: soon")
+            .replace("linger: 0ms", "linger: 2s")
+            .replace("delivery: at-least-once", "delivery: at-most-once")
+            .replace("{group.id: support}", "{}");
+    assertThatThrownBy(() -> read(wrong))
+        .isInstanceOf(InvalidJobException.class)
+        .extracting(Throwable::getMessage)
+        .asString()
+        .satisfies(
+            message -> {
+              assertThat(message.lines().findFirst()).contains("job.yaml has 9 problems:");
+              assertThat(message.lines())
+                  .anyMatch(line -> line.matches(".*line 3: .*nmae.*did you mean name\\?"))
+                  .anyMatch(line -> line.matches(".*line 3: .*name is missing.*"))
+                  .anyMatch(line -> line.matches(".*line 6: .*jsn.*did you mean json\\?"))
+                  .anyMatch(line -> line.matches(".*line 6: .*max-value-bytes is big.*1MiB.*"))
+                  .anyMatch(line -> line.matches(".*line 10: .*topk.*did you mean top_k\\?"))
+                  .anyMatch(line -> line.matches(".*line 12: .*timeout is soon.*60s.*"))
+                  .anyMatch(line -> line.matches(".*line 13: .*linger.*max-age.*"))
+                  .anyMatch(line -> line.matches(".*line 20: .*at-most-once.*"))
+                  .anyMatch(line -> line.matches(".*group.id is missing.*"));
+            });
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "topic: labels} | topic: texts} | reads? what it writes",
+        "model: model-assets/sentiment | model: model-assets | has no labelstream.json",
+        "name: support-texts | name: a/b | letters, digits",
+        "max-share: off | max-share: 0.1 | not available",
+        "start: committed | start: yesterday | committed, earliest, latest, or a time",
+        "until: never | until: noon | never or latest",
+        "parallelism: 2 | parallelism: 0 | above 0",
+        "max-tokens: auto | max-tokens: -1 | above 0",
+        "producer: {} | producer: {transactional.id: mine} | set by Labelstream",
+        "order: partition | order: partitions | did you mean partition",
+        "topic: dead-letters, | tpic: dead-letters, | topic is missing",
+        "name: support-texts | name: [a, b] | single value",
+        "device: auto | device: cuda | auto, cpu, gpu",
+      })
+  void refusesWhatCannotWork(String right, String wrong, String message) {
+    assertThat(FULL).contains(right);
+    assertThatThrownBy(() -> read(FULL.replace(right, wrong)))
+        .isInstanceOf(InvalidJobException.class)
+        .message()
+        .containsPattern(message)
+        .startsWith("job.yaml");
+  }
+
+  @Test
+  void refusesAKeyThatIsGivenTwice() {
+    assertThatThrownBy(() -> read(withInPipeline("order: key")))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageContaining("line 16")
+        .hasMessageContaining("order is given twice");
+  }
+
+  @Test
+  void refusesTwoPipelinesOfOneName() {
+    String pipeline = FULL.substring(FULL.indexOf("  - name"), FULL.indexOf("kafka:"));
+    assertThatThrownBy(() -> read(FULL.replace("kafka:\n", pipeline + "kafka:\n")))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageContaining("as that of another pipeline");
+  }
+
+  @ParameterizedTest
+  @CsvSource({"''", "'# nothing'", "'just text'", "'[1, 2]'", "'a: [b'", "'!!java.io.File [x]'"})
+  void refusesWhatIsNoJobFile(String text) {
+    assertThatThrownBy(() -> read(text))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageStartingWith("job.yaml");
+  }
+}
