@@ -2,6 +2,7 @@ package org.labelstream.engine;
 
 import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.CharSpan;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -30,16 +31,11 @@ public final class TextTokenizer implements AutoCloseable {
     // lower-casing and prefix
     // spaces tokenizer.json has already, and which would shift the offsets.
     try (InputStream in = Files.newInputStream(folder.path().resolve(ModelFolder.TOKENIZER))) {
-      String length = Integer.toString(folder.maxLength());
       return new TextTokenizer(
           HuggingFaceTokenizer.newInstance(
               in,
-              Map.of(
-                  "addSpecialTokens", "true",
-                  "padding", "false",
-                  "truncation", "longest_first",
-                  "maxLength", length,
-                  "modelMaxLength", length)));
+              // Rows are cut by Tokens, which needs to see all of a text for windows over it.
+              Map.of("addSpecialTokens", "true", "padding", "false", "truncation", "false")));
     } catch (IOException | RuntimeException e) {
       throw new EngineException(
           folder.path().resolve(ModelFolder.TOKENIZER) + " cannot be loaded: " + e.getMessage(), e);
@@ -47,8 +43,7 @@ public final class TextTokenizer implements AutoCloseable {
   }
 
   /**
-   * Tokenizes a text, or two, with their special tokens, cut to the folder's maximum length (the
-   * longer text first).
+   * Tokenizes a text, or two, with their special tokens.
    *
    * @param pair the second text, or null
    */
@@ -57,7 +52,32 @@ public final class TextTokenizer implements AutoCloseable {
         pair == null
             ? tokenizer.encode(withoutLoneSurrogates(text))
             : tokenizer.encode(withoutLoneSurrogates(text), withoutLoneSurrogates(pair));
-    return new Tokens(encoding.getIds(), encoding.getTypeIds(), encoding.exceedMaxLength());
+    int length = encoding.getIds().length;
+    boolean[] special = new boolean[length];
+    int[] starts = new int[length];
+    int[] ends = new int[length];
+    int[] sequences = new int[length];
+    int[] words = new int[length];
+    for (int i = 0; i < length; i++) {
+      special[i] = encoding.getSpecialTokenMask()[i] == 1;
+      CharSpan span = encoding.getCharTokenSpans()[i];
+      if (span != null) {
+        starts[i] = span.getStart();
+        ends[i] = span.getEnd();
+      }
+      sequences[i] = special[i] ? -1 : (int) encoding.getSequenceIds()[i];
+      words[i] = (int) encoding.getWordIds()[i];
+    }
+    return new Tokens(
+        encoding.getIds(),
+        encoding.getTypeIds(),
+        encoding.getTokens(),
+        special,
+        starts,
+        ends,
+        sequences,
+        words,
+        false);
   }
 
   /**

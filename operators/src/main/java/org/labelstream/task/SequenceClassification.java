@@ -62,7 +62,9 @@ public final class SequenceClassification implements Task {
     }
     // An empty second text is none, as in transformers/tokenization_utils_fast.py.
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
-    return new Classified(new TextRow(model.tokenizer().encode(event.text(), pair)), parameters);
+    Tokens tokens =
+        model.tokenizer().encode(event.text(), pair).truncatedTo(model.folder().maxLength());
+    return new Classified(new TextRow(tokens), parameters);
   }
 
   @Override
