@@ -71,13 +71,27 @@ public final class TextTokenizer implements AutoCloseable {
     return new Tokens(
         encoding.getIds(),
         encoding.getTypeIds(),
-        encoding.getTokens(),
+        pieces(encoding.getTokens()),
         special,
         starts,
         ends,
         sequences,
         words,
         false);
+  }
+
+  /**
+   * The tokens without the blanks that an added token such as {@code <mask>} takes in from the text
+   * around it.
+   */
+  private static String[] pieces(String[] tokens) {
+    for (int i = 0; i < tokens.length; i++) {
+      String stripped = tokens[i].strip();
+      if (!stripped.isEmpty()) {
+        tokens[i] = stripped;
+      }
+    }
+    return tokens;
   }
 
   /**

@@ -22,6 +22,11 @@ import java.util.Map;
  * @param padTokenId what rows are padded with
  * @param doLowerCase whether {@code tokenizer.json} lower-cases, or null where it was not told
  * @param embeddingName the dotted name of the embeddings module, or null where it was not told
+ * @param unkTokenId the id of the unknown token, or null where there is none
+ * @param clsTokenId the id of the token that rows begin with, or null
+ * @param continuingSubwordPrefix what a token begins with that goes on with a word, such as {@code
+ *     ##}, or null
+ * @param decoder the kind of the tokenizer's decoder, or null where it has none
  * @param sums SHA-256 in hex by file name; the label mapping is not among them, since it may be
  *     swapped
  */
@@ -38,6 +43,10 @@ public record Manifest(
     int padTokenId,
     Boolean doLowerCase,
     String embeddingName,
+    Integer unkTokenId,
+    Integer clsTokenId,
+    String continuingSubwordPrefix,
+    String decoder,
     Map<String, String> sums) {
 
   static final String FILE = "labelstream.json";
@@ -72,6 +81,10 @@ public record Manifest(
         reader.integer("pad_token_id", 0),
         reader.content.get("do_lower_case") instanceof Boolean lower ? lower : null,
         reader.optionalText("embedding_name"),
+        reader.optionalInteger("unk_token_id"),
+        reader.optionalInteger("cls_token_id"),
+        reader.optionalText("continuing_subword_prefix"),
+        reader.optionalText("decoder"),
         Map.copyOf(sums));
   }
 
@@ -97,6 +110,10 @@ public record Manifest(
         return number;
       }
       throw wrong(key, "a whole number");
+    }
+
+    Integer optionalInteger(String key) {
+      return content.get(key) == null ? null : integer(key, 0);
     }
 
     List<String> texts(String key) {

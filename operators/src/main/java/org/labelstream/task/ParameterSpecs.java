@@ -58,6 +58,48 @@ public final class ParameterSpecs {
         });
   }
 
+  /** These, and a whole number of at least {@code min}. */
+  public ParameterSpecs integer(String name, int min) {
+    Check orNull = none().orNullInteger(name, min).checks.get(name);
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null) {
+            throw new IllegalArgumentException(
+                given + " is null, but must be a whole number from " + min + " on");
+          }
+          return orNull.apply(given, value);
+        });
+  }
+
+  /** These, and true or false. */
+  public ParameterSpecs flag(String name) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value instanceof Boolean) {
+            return value;
+          }
+          throw new IllegalArgumentException(
+              given + " is " + describe(value) + ", but must be true or false");
+        });
+  }
+
+  /** These, and a list of words, or null. */
+  public ParameterSpecs texts(String name) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null
+              || (value instanceof List<?> items
+                  && items.stream().allMatch(String.class::isInstance))) {
+            return value;
+          }
+          throw new IllegalArgumentException(
+              given + " is " + describe(value) + ", but must be a list of texts");
+        });
+  }
+
   /** These, and one of some words; case does not matter. */
   public ParameterSpecs choice(String name, List<String> words) {
     return with(

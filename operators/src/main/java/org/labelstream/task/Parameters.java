@@ -1,6 +1,7 @@
 package org.labelstream.task;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -38,5 +39,23 @@ public final class Parameters {
   /** A word, or null where it was given as null or not at all. */
   public String text(String name) {
     return (String) values.get(name);
+  }
+
+  /** A whole number, or what holds where it was not given. */
+  public int integer(String name, int ifAbsent) {
+    Integer value = integer(name);
+    return value == null ? ifAbsent : value;
+  }
+
+  /** A flag, or what holds where it was not given. */
+  public boolean flag(String name, boolean ifAbsent) {
+    Boolean value = (Boolean) values.get(name);
+    return value == null ? ifAbsent : value;
+  }
+
+  /** Words, or null where they were given as null or not at all. */
+  @SuppressWarnings("unchecked")
+  public List<String> texts(String name) {
+    return (List<String>) values.get(name);
   }
 }

@@ -1,5 +1,10 @@
 package org.labelstream.task;
 
+import java.util.List;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
+
 /** Logits to scores, in float32 as the reference computes them. */
 final class Scores {
 
@@ -30,5 +35,47 @@ final class Scores {
       scores[i] = (float) (1 / (1 + Math.exp(-logits[i])));
     }
     return scores;
+  }
+
+  /** The place of the highest value, the first of equal ones. */
+  static int argmax(float[] values) {
+    int best = 0;
+    for (int i = 1; i < values.length; i++) {
+      if (values[i] > values[best]) {
+        best = i;
+      }
+    }
+    return best;
+  }
+
+  static float max(float[] values) {
+    return values[argmax(values)];
+  }
+
+  /** The mean vector. */
+  static float[] mean(List<float[]> vectors) {
+    float[] mean = new float[vectors.get(0).length];
+    for (float[] vector : vectors) {
+      for (int i = 0; i < mean.length; i++) {
+        mean[i] += vector[i] / vectors.size();
+      }
+    }
+    return mean;
+  }
+
+  /**
+   * Finds out whether the model gave numbers.
+   *
+   * @throws RejectedRecordException when it did not
+   */
+  static void checkFinite(float[] scores) throws RejectedRecordException {
+    for (float score : scores) {
+      if (!Float.isFinite(score)) {
+        throw new RejectedRecordException(
+            ErrorCode.INFERENCE_FAILED,
+            Stage.INFERENCE,
+            "the model gave a score that is not a number: check the checkpoint, and its precision");
+      }
+    }
   }
 }

@@ -6,7 +6,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.labelstream.engine.LoadedModel;
-import org.labelstream.engine.Logits;
 import org.labelstream.engine.Tokens;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.LabelMapping;
@@ -64,46 +63,19 @@ public final class SequenceClassification implements Task {
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
     Tokens tokens =
         model.tokenizer().encode(event.text(), pair).truncatedTo(model.folder().maxLength());
-    return new Classified(new TextRow(tokens), parameters);
+    return new Classified(new EncodedRow(tokens), parameters);
   }
 
   @Override
   public void run(List<? extends Row> batch) {
-    List<Tokens> tokens = new ArrayList<>(batch.size());
-    for (Row row : batch) {
-      tokens.add(((TextRow) row).tokens);
-    }
-    Logits logits = model.forward(tokens);
-    for (int i = 0; i < batch.size(); i++) {
-      ((TextRow) batch.get(i)).logits = logits.row(i);
-    }
-  }
-
-  /** A text and, once it ran, its logits. */
-  private static final class TextRow implements Row {
-    final Tokens tokens;
-    volatile float[] logits;
-
-    TextRow(Tokens tokens) {
-      this.tokens = tokens;
-    }
-
-    @Override
-    public int length() {
-      return tokens.length();
-    }
-
-    @Override
-    public boolean done() {
-      return logits != null;
-    }
+    EncodedRow.run(model, batch);
   }
 
   private final class Classified implements Plan {
-    private final TextRow row;
+    private final EncodedRow row;
     private final Parameters parameters;
 
-    Classified(TextRow row, Parameters parameters) {
+    Classified(EncodedRow row, Parameters parameters) {
       this.row = row;
       this.parameters = parameters;
     }
@@ -115,17 +87,10 @@ public final class SequenceClassification implements Task {
 
     @Override
     public Prediction join() throws RejectedRecordException {
-      float[] scores = scores(row.logits);
+      float[] scores = scores(row.logits());
+      Scores.checkFinite(scores);
       List<Integer> ranking = new ArrayList<>(scores.length);
       for (int i = 0; i < scores.length; i++) {
-        if (!Float.isFinite(scores[i])) {
-          throw new RejectedRecordException(
-              ErrorCode.INFERENCE_FAILED,
-              Stage.INFERENCE,
-              "the model gave a score for "
-                  + labels.name(i)
-                  + " that is not a number: check the checkpoint, and its precision");
-        }
         ranking.add(i);
       }
       ranking.sort(Comparator.comparing((Integer i) -> scores[i]).reversed()); // stable
@@ -140,7 +105,7 @@ public final class SequenceClassification implements Task {
         }
         fields.put("scores", best);
       }
-      return new Prediction(fields, row.length(), row.tokens.truncated());
+      return new Prediction(fields, row.length(), row.tokens().truncated());
     }
 
     private Map<String, Object> entry(int index, float[] scores) {

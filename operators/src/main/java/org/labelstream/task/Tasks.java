@@ -8,7 +8,8 @@ import org.labelstream.model.TaskNames;
 public final class Tasks {
 
   /** All of them. A new task is a line here. */
-  public static final List<TaskType> ALL = List.of(SequenceClassification.TYPE);
+  public static final List<TaskType> ALL =
+      List.of(SequenceClassification.TYPE, TokenClassification.TYPE, QuestionAnswering.TYPE);
 
   private Tasks() {}
 

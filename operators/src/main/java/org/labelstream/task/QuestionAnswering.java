@@ -1,0 +1,265 @@
+package org.labelstream.task;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.labelstream.engine.LoadedModel;
+import org.labelstream.engine.Tokens;
+import org.labelstream.model.Manifest;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
+import org.labelstream.record.TextEvent;
+
+/**
+ * The span of a context that answers a question, as Hugging Face's {@code question-answering}
+ * pipeline gives it ({@code transformers/pipelines/question_answering.py}).
+ */
+public final class QuestionAnswering implements Task {
+
+  static final TaskType TYPE =
+      new TaskType(
+          "question_answering",
+          ParameterSpecs.none()
+              .integer("top_k", 1)
+              .integer("max_answer_len", 1)
+              .integer("max_seq_len", 1)
+              .integer("doc_stride", 0)
+              .flag("handle_impossible_answer")
+              .flag("align_to_words"),
+          QuestionAnswering::new);
+
+  private static final int CONTEXT = 1;
+  private static final int MAX_SEQ_LEN = 384;
+  private static final int DOC_STRIDE = 128;
+  private static final int MAX_ANSWER_LEN = 15;
+  private static final float OUTSIDE = -10_000;
+
+  private final LoadedModel model;
+
+  private QuestionAnswering(LoadedModel model) {
+    this.model = model;
+  }
+
+  @Override
+  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+    for (String[] field :
+        new String[][] {{"question", event.question()}, {"context", event.context()}}) {
+      if (field[1] == null || field[1].isEmpty()) {
+        throw new RejectedRecordException(
+            ErrorCode.MISSING_FIELD,
+            Stage.DECODE,
+            "the field "
+                + field[0]
+                + " is missing or empty, which question answering needs: send {\"question\": \"…\", \"context\": \"…\"}");
+      }
+    }
+    int longest = model.folder().maxLength();
+    int maxSeqLen = parameters.integer("max_seq_len", Math.min(longest, MAX_SEQ_LEN));
+    int stride = parameters.integer("doc_stride", Math.min(maxSeqLen / 2, DOC_STRIDE));
+    if (maxSeqLen > longest) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_PARAMETER,
+          Stage.DECODE,
+          "in parameters, max_seq_len is "
+              + maxSeqLen
+              + ", but the model takes at most "
+              + longest
+              + " tokens: lower it");
+    }
+    List<EncodedRow> rows = new ArrayList<>();
+    try {
+      model
+          .tokenizer()
+          .encode(event.question(), event.context())
+          .windows(CONTEXT, maxSeqLen, stride)
+          .forEach(window -> rows.add(new EncodedRow(window)));
+    } catch (IllegalArgumentException e) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_FIELD,
+          Stage.ENCODE,
+          "the question is too long to stand beside a part of its context ("
+              + e.getMessage()
+              + "): shorten it, or set a lower doc_stride");
+    }
+    return new Answered(new CodePoints(event.context()), rows, parameters);
+  }
+
+  @Override
+  public void run(List<? extends Row> batch) {
+    EncodedRow.run(model, batch);
+  }
+
+  /** A span of the context and how likely it is the answer. */
+  private record Answer(String text, double score, int start, int end) {
+    Answer plus(double more) {
+      return new Answer(text, score + more, start, end);
+    }
+
+    Map<String, Object> fields() {
+      Map<String, Object> fields = new LinkedHashMap<>();
+      fields.put("answer", text);
+      fields.put("score", (float) score);
+      fields.put("start", start);
+      fields.put("end", end);
+      return fields;
+    }
+  }
+
+  private final class Answered implements Plan {
+    private final CodePoints context;
+    private final List<EncodedRow> rows;
+    private final int topK;
+    private final int maxAnswerLength;
+    private final boolean impossible;
+    private final boolean alignToWords;
+
+    Answered(CodePoints context, List<EncodedRow> rows, Parameters parameters) {
+      this.context = context;
+      this.rows = rows;
+      this.topK = parameters.integer("top_k", 1);
+      this.maxAnswerLength = parameters.integer("max_answer_len", MAX_ANSWER_LEN);
+      this.impossible = parameters.flag("handle_impossible_answer", false);
+      this.alignToWords = parameters.flag("align_to_words", true);
+    }
+
+    @Override
+    public List<? extends Row> rows() {
+      return rows;
+    }
+
+    @Override
+    public Prediction join() throws RejectedRecordException {
+      List<Answer> answers = new ArrayList<>();
+      double nullScore = 1_000_000;
+      int tokens = 0;
+      for (EncodedRow row : rows) {
+        boolean[] desired = desired(row.tokens());
+        Spans spans = Spans.of(row.logits(), desired);
+        nullScore = Math.min(nullScore, spans.nullScore());
+        int candidates = alignToWords ? 2 * topK + 10 : topK;
+        for (Spans.Span span : spans.best(candidates, maxAnswerLength)) {
+          // Of spans without any probability the reference keeps those that its sort happens to
+          // leave in front.
+          if (desired[span.start()] && desired[span.end()] && span.score() > 0) {
+            add(answers, row.tokens(), span);
+          }
+        }
+        tokens += row.length();
+      }
+      if (impossible) {
+        answers.add(new Answer("", nullScore, 0, 0));
+      }
+      if (answers.isEmpty()) {
+        answers.add(new Answer("", 0, 0, 0)); // a context without words
+      }
+      answers.sort(Comparator.comparingDouble(Answer::score).reversed());
+      List<Answer> best = answers.subList(0, Math.min(topK, answers.size()));
+      Map<String, Object> fields = new LinkedHashMap<>(best.get(0).fields());
+      if (topK > 1) {
+        fields.put("answers", best.stream().map(Answer::fields).toList());
+      }
+      return new Prediction(fields, tokens, false);
+    }
+
+    /** Which tokens an answer may begin or end with: those of the context, and CLS. */
+    private boolean[] desired(Tokens tokens) {
+      Manifest manifest = model.folder().manifest();
+      boolean[] desired = new boolean[tokens.length()];
+      for (int i = 0; i < desired.length; i++) {
+        desired[i] =
+            tokens.sequences()[i] == CONTEXT
+                || (manifest.clsTokenId() != null && tokens.ids()[i] == manifest.clsTokenId());
+      }
+      return desired;
+    }
+
+    /** The first token of a word of the context, or -1 where there is no such word. */
+    private int firstOfWord(Tokens tokens, int word) {
+      for (int i = 0; i < tokens.length() && word >= 0; i++) {
+        if (tokens.sequences()[i] == CONTEXT && tokens.words()[i] == word) {
+          return i;
+        }
+      }
+      return -1;
+    }
+
+    /** The last token of a word of the context, or -1 where there is no such word. */
+    private int lastOfWord(Tokens tokens, int word) {
+      for (int i = tokens.length() - 1; i >= 0 && word >= 0; i--) {
+        if (tokens.sequences()[i] == CONTEXT && tokens.words()[i] == word) {
+          return i;
+        }
+      }
+      return -1;
+    }
+
+    /** Adds a span; the scores of answers with the same words are added up. */
+    private void add(List<Answer> answers, Tokens tokens, Spans.Span span) {
+      int first = alignToWords ? firstOfWord(tokens, tokens.words()[span.start()]) : -1;
+      int last = alignToWords ? lastOfWord(tokens, tokens.words()[span.end()]) : -1;
+      boolean aligned = first >= 0 && last >= 0;
+      int start = tokens.starts()[aligned ? first : span.start()];
+      int end = tokens.ends()[aligned ? last : span.end()];
+      String text = context.slice(start, end);
+      String lower = text.toLowerCase(Locale.ROOT);
+      for (int i = 0; i < answers.size(); i++) {
+        if (answers.get(i).text().toLowerCase(Locale.ROOT).equals(lower)) {
+          answers.set(i, answers.get(i).plus(span.score()));
+          return;
+        }
+      }
+      answers.add(new Answer(text, span.score(), start, end));
+    }
+  }
+
+  /**
+   * The probabilities of spans in one row.
+   *
+   * @param start the probability of a span to start at a token, {@code [tokens]}; 0 at the first
+   * @param end likewise, to end
+   * @param nullScore how likely there is no answer
+   */
+  record Spans(float[] start, float[] end, double nullScore) {
+
+    /** A span of tokens, its end included. */
+    record Span(int start, int end, double score) {}
+
+    /**
+     * @param logits start and end of each token in turn, {@code [tokens, 2]}
+     * @param desired which tokens may begin or end an answer
+     */
+    static Spans of(float[] logits, boolean[] desired) throws RejectedRecordException {
+      float[] start = new float[desired.length];
+      float[] end = new float[desired.length];
+      for (int i = 0; i < desired.length; i++) {
+        start[i] = desired[i] ? logits[2 * i] : OUTSIDE;
+        end[i] = desired[i] ? logits[2 * i + 1] : OUTSIDE;
+      }
+      start = Scores.softmax(start);
+      end = Scores.softmax(end);
+      Scores.checkFinite(start);
+      Scores.checkFinite(end);
+      double nullScore = (double) start[0] * end[0];
+      start[0] = 0;
+      end[0] = 0;
+      return new Spans(start, end, nullScore);
+    }
+
+    /** The best spans of at most a length, best first. */
+    List<Span> best(int count, int maxLength) {
+      List<Span> spans = new ArrayList<>();
+      for (int s = 0; s < start.length; s++) {
+        for (int e = s; e < Math.min(end.length, s + maxLength); e++) {
+          spans.add(new Span(s, e, start[s] * end[e]));
+        }
+      }
+      spans.sort(Comparator.comparingDouble(Span::score).reversed());
+      return spans.subList(0, Math.min(count, spans.size()));
+    }
+  }
+}

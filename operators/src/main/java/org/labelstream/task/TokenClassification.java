@@ -1,0 +1,286 @@
+package org.labelstream.task;
+
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.labelstream.engine.LoadedModel;
+import org.labelstream.engine.TokenDecoder;
+import org.labelstream.engine.Tokens;
+import org.labelstream.model.InvalidModelException;
+import org.labelstream.model.LabelMapping;
+import org.labelstream.model.Manifest;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
+import org.labelstream.record.TextEvent;
+
+/**
+ * Entities of a text, as Hugging Face's {@code token-classification} pipeline gives them ({@code
+ * transformers/pipelines/token_classification.py}, which the methods' names follow).
+ */
+public final class TokenClassification implements Task {
+
+  static final TaskType TYPE =
+      new TaskType(
+          "token_classification",
+          ParameterSpecs.none()
+              .choice("aggregation_strategy", List.of("none", "simple", "first", "max", "average"))
+              .texts("ignore_labels")
+              .orNullInteger("stride", 0),
+          TokenClassification::new);
+
+  private static final List<String> IGNORED = List.of("O");
+
+  private final LoadedModel model;
+  private final LabelMapping labels;
+  private final TokenDecoder decoder;
+
+  private TokenClassification(LoadedModel model) {
+    this.model = model;
+    this.labels = model.folder().labels();
+    if (labels == null) {
+      throw new InvalidModelException(
+          model.folder().path()
+              + " names no classes, so it cannot classify: export it for the task");
+    }
+    this.decoder = TokenDecoder.of(model.folder().manifest());
+  }
+
+  @Override
+  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+    if (event.text() == null) {
+      throw new RejectedRecordException(
+          ErrorCode.MISSING_FIELD,
+          Stage.DECODE,
+          "the field text is missing, which token classification needs: add \"text\": \"…\"");
+    }
+    Tokens all = model.tokenizer().encode(event.text(), null);
+    Integer stride = parameters.integer("stride");
+    List<EncodedRow> rows = new ArrayList<>();
+    if (stride == null) {
+      rows.add(new EncodedRow(all.truncatedTo(model.folder().maxLength())));
+    } else {
+      try {
+        all.windows(0, model.folder().maxLength(), stride)
+            .forEach(window -> rows.add(new EncodedRow(window)));
+      } catch (IllegalArgumentException e) {
+        throw new RejectedRecordException(
+            ErrorCode.INVALID_PARAMETER, Stage.ENCODE, "in parameters, " + e.getMessage());
+      }
+    }
+    return new Recognized(new CodePoints(event.text()), rows, parameters);
+  }
+
+  @Override
+  public void run(List<? extends Row> batch) {
+    EncodedRow.run(model, batch);
+  }
+
+  /** A token or a word with the scores of all classes, {@code [classes]}. */
+  private record PreEntity(
+      String word, float[] scores, int start, int end, int index, boolean subword) {}
+
+  /** A token, a word or a group with its class. */
+  private record Entity(String entity, float score, int index, String word, int start, int end) {}
+
+  private final class Recognized implements Plan {
+    private final CodePoints text;
+    private final List<EncodedRow> rows;
+    private final String strategy;
+    private final Set<String> ignored;
+
+    Recognized(CodePoints text, List<EncodedRow> rows, Parameters parameters) {
+      this.text = text;
+      this.rows = rows;
+      String given = parameters.text("aggregation_strategy");
+      this.strategy = given == null ? "none" : given;
+      List<String> labels = parameters.texts("ignore_labels");
+      this.ignored = Set.copyOf(labels == null ? IGNORED : labels);
+    }
+
+    @Override
+    public List<? extends Row> rows() {
+      return rows;
+    }
+
+    @Override
+    public Prediction join() throws RejectedRecordException {
+      List<Entity> entities = new ArrayList<>();
+      int tokens = 0;
+      boolean truncated = false;
+      for (EncodedRow row : rows) {
+        for (Entity entity : aggregate(gatherPreEntities(row))) {
+          if (!ignored.contains(entity.entity())) {
+            entities.add(entity);
+          }
+        }
+        tokens += row.length();
+        truncated |= row.tokens().truncated();
+      }
+      if (rows.size() > 1) {
+        entities = aggregateOverlapping(entities);
+      }
+      return new Prediction(
+          Map.of("entities", entities.stream().map(this::fields).toList()), tokens, truncated);
+    }
+
+    private Map<String, Object> fields(Entity entity) {
+      Map<String, Object> fields = new LinkedHashMap<>();
+      boolean grouped = !strategy.equals("none");
+      fields.put(grouped ? "entity_group" : "entity", entity.entity());
+      fields.put("score", entity.score());
+      if (!grouped) {
+        fields.put("index", entity.index());
+      }
+      fields.put("word", entity.word());
+      fields.put("start", entity.start());
+      fields.put("end", entity.end());
+      return fields;
+    }
+
+    private List<PreEntity> gatherPreEntities(EncodedRow row) throws RejectedRecordException {
+      Manifest manifest = model.folder().manifest();
+      boolean wordAware = manifest.continuingSubwordPrefix() != null;
+      Tokens tokens = row.tokens();
+      List<PreEntity> entities = new ArrayList<>();
+      for (int i = 0; i < tokens.length(); i++) {
+        if (tokens.special()[i]) {
+          continue;
+        }
+        float[] logits = new float[labels.size()];
+        System.arraycopy(row.logits(), i * labels.size(), logits, 0, labels.size());
+        float[] scores = Scores.softmax(logits);
+        Scores.checkFinite(scores);
+        int start = tokens.starts()[i];
+        int end = tokens.ends()[i];
+        String word = tokens.pieces()[i];
+        String source = text.slice(start, end);
+        boolean subword =
+            wordAware
+                ? word.codePointCount(0, word.length()) != end - start
+                : start > 0 && !text.slice(start - 1, start + 1).contains(" ");
+        if (manifest.unkTokenId() != null && tokens.ids()[i] == manifest.unkTokenId()) {
+          word = source;
+          subword = false;
+        }
+        entities.add(new PreEntity(word, scores, start, end, i, subword));
+      }
+      return entities;
+    }
+
+    private List<Entity> aggregate(List<PreEntity> tokens) {
+      List<Entity> entities = new ArrayList<>();
+      if (strategy.equals("none") || strategy.equals("simple")) {
+        for (PreEntity token : tokens) {
+          entities.add(
+              entity(token.scores(), token.index(), token.word(), token.start(), token.end()));
+        }
+      } else {
+        for (int first = 0, next; first < tokens.size(); first = next) {
+          next = first + 1;
+          while (next < tokens.size() && tokens.get(next).subword()) {
+            next++;
+          }
+          entities.add(aggregateWord(tokens.subList(first, next)));
+        }
+      }
+      return strategy.equals("none") ? entities : groupEntities(entities);
+    }
+
+    private Entity entity(float[] scores, int index, String word, int start, int end) {
+      int best = Scores.argmax(scores);
+      return new Entity(labels.name(best), scores[best], index, word, start, end);
+    }
+
+    private Entity aggregateWord(List<PreEntity> tokens) {
+      float[] scores =
+          switch (strategy) {
+            case "first" -> tokens.get(0).scores();
+            case "max" -> {
+              PreEntity best = tokens.get(0);
+              for (PreEntity token : tokens) {
+                if (Scores.max(token.scores()) > Scores.max(best.scores())) {
+                  best = token;
+                }
+              }
+              yield best.scores();
+            }
+            default -> Scores.mean(tokens.stream().map(PreEntity::scores).toList());
+          };
+      return entity(
+          scores,
+          tokens.get(0).index(),
+          decoder.decode(tokens.stream().map(PreEntity::word).toList()),
+          tokens.get(0).start(),
+          tokens.get(tokens.size() - 1).end());
+    }
+
+    /** Joins neighbours of one tag, unless the later one begins a new entity. */
+    private List<Entity> groupEntities(List<Entity> entities) {
+      List<Entity> groups = new ArrayList<>();
+      for (int first = 0, next; first < entities.size(); first = next) {
+        next = first + 1;
+        while (next < entities.size()
+            && tag(entities.get(next)).equals(tag(entities.get(next - 1)))
+            && !entities.get(next).entity().startsWith("B-")) {
+          next++;
+        }
+        groups.add(groupSubEntities(entities.subList(first, next)));
+      }
+      return groups;
+    }
+
+    private String tag(Entity entity) {
+      String label = entity.entity();
+      return label.startsWith("B-") || label.startsWith("I-") ? label.substring(2) : label;
+    }
+
+    private Entity groupSubEntities(List<Entity> entities) {
+      Entity first = entities.get(0);
+      double sum = 0;
+      for (Entity entity : entities) {
+        sum += entity.score();
+      }
+      return new Entity(
+          first.entity().substring(first.entity().indexOf('-') + 1),
+          (float) (sum / entities.size()),
+          first.index(),
+          decoder.decode(entities.stream().map(Entity::word).toList()),
+          first.start(),
+          entities.get(entities.size() - 1).end());
+    }
+
+    /**
+     * Of entities that overlap, as those of overlapping windows may, keeps the longer, then the
+     * surer.
+     */
+    private List<Entity> aggregateOverlapping(List<Entity> entities) {
+      if (entities.isEmpty()) {
+        return entities;
+      }
+      List<Entity> sorted = new ArrayList<>(entities);
+      sorted.sort(Comparator.comparingInt(Entity::start));
+      List<Entity> kept = new ArrayList<>();
+      Entity previous = sorted.get(0);
+      for (Entity entity : sorted) {
+        if (previous.start() <= entity.start() && entity.start() < previous.end()) {
+          int length = entity.end() - entity.start();
+          int previousLength = previous.end() - previous.start();
+          if (length > previousLength
+              || (length == previousLength && entity.score() > previous.score())) {
+            previous = entity;
+          }
+        } else {
+          kept.add(previous);
+          previous = entity;
+        }
+      }
+      kept.add(previous);
+      return kept;
+    }
+  }
+}
