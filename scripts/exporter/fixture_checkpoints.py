@@ -5,23 +5,26 @@ The parity fixtures and the exporter's tests are made of them.
 
 from __future__ import annotations
 
-import itertools
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import transformers
-from tokenizers import ByteLevelBPETokenizer, normalizers, pre_tokenizers
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import fixture_texts
+from fixture_tokenizers import MAX_LENGTH, POSITIONS, make_tokenizer
+from labelstream_export.tasks import (
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    TEXT_GENERATION,
+    TOKEN_CLASSIFICATION,
+    Task,
+)
 
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
-VOCABULARY = 600
-LETTERS = 300  # of these, those that begin a word and those inside one counted apart
-MAX_LENGTH = 64
+ENTITY_LABELS = ("O", "I-PER", "B-PER", "I-LOC", "B-LOC", "MISC")
 SHAPE = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -39,16 +42,102 @@ DISTILBERT_SHAPE = {
     "max_position_embeddings": MAX_LENGTH,
     "initializer_range": 0.3,
 }
-ARCHITECTURES = {
+# Positions start behind the padding id: two more for as many tokens.
+ROBERTA_SHAPE = {**SHAPE, "max_position_embeddings": MAX_LENGTH + 2, "pad_token_id": 1}
+ENCODERS = {
     "bert": ("Bert", SHAPE),
     "distilbert": ("DistilBert", DISTILBERT_SHAPE),
-    # Positions start behind the padding id: two more for as many tokens.
-    "roberta": ("Roberta", {**SHAPE, "max_position_embeddings": MAX_LENGTH + 2, "pad_token_id": 1}),
-    # Embeddings of another width than the layers, which ELECTRA projects.
+    "roberta": ("Roberta", ROBERTA_SHAPE),
+    # Embeddings of another width than the layers, which ELECTRA and ALBERT project.
     "electra": ("Electra", {**SHAPE, "embedding_size": 12}),
+    "albert": ("Albert", {**SHAPE, "embedding_size": 12}),
+    # As version 3 has it: relative positions in buckets, and no others.
+    "deberta-v2": (
+        "DebertaV2",
+        {
+            **SHAPE,
+            "hidden_size": 12,
+            "intermediate_size": 24,
+            "type_vocab_size": 0,
+            "relative_attention": True,
+            "position_buckets": 8,
+            "max_relative_positions": -1,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": "p2c|c2p",
+            "position_biased_input": False,
+        },
+    ),
+    "xlm-roberta": ("XLMRoberta", ROBERTA_SHAPE),
+    "mpnet": ("MPNet", ROBERTA_SHAPE),
+    # One layer of each kind, and a window that texts are longer than.
+    "modernbert": (
+        "ModernBert",
+        {
+            **SHAPE,
+            "global_attn_every_n_layers": 2,
+            "local_attention": 16,
+            "pad_token_id": 0,
+            "cls_token_id": 2,
+            "bos_token_id": 2,
+            "sep_token_id": 3,
+            "eos_token_id": 3,
+        },
+    ),
 }
-WORDPIECE_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-ROBERTA_SPECIALS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+GPT_SHAPE = {"bos_token_id": 0, "eos_token_id": 0, "initializer_range": 0.8}
+# Half as many heads for keys and values as for queries.
+GROUPED_SHAPE = {
+    **SHAPE,
+    "initializer_range": 0.8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": POSITIONS,
+}
+GENERATORS = {
+    "gpt2": (
+        "GPT2LMHeadModel",
+        {**GPT_SHAPE, "n_positions": POSITIONS, "n_embd": 16, "n_layer": 2, "n_head": 2},
+    ),
+    "gpt_neo": (
+        "GPTNeoForCausalLM",
+        {
+            **GPT_SHAPE,
+            "max_position_embeddings": POSITIONS,
+            "hidden_size": 12,
+            "num_layers": 2,
+            "num_heads": 2,
+            "attention_types": [[["global", "local"], 1]],
+            "window_size": 24,
+        },
+    ),
+    "opt": (
+        "OPTForCausalLM",
+        {
+            "max_position_embeddings": POSITIONS,
+            "hidden_size": 16,
+            "word_embed_proj_dim": 12,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "ffn_dim": 32,
+            "init_std": 0.4,
+            "pad_token_id": 1,
+            "bos_token_id": 2,
+            "eos_token_id": 2,
+        },
+    ),
+    "llama": ("LlamaForCausalLM", {**GROUPED_SHAPE, "bos_token_id": 1, "eos_token_id": 2}),
+    "qwen2": ("Qwen2ForCausalLM", {**GROUPED_SHAPE, "bos_token_id": 0, "eos_token_id": 0}),
+}
+ARCHITECTURES = {**ENCODERS, **GENERATORS}
+HEADS = {
+    SEQUENCE_CLASSIFICATION: "ForSequenceClassification",
+    TOKEN_CLASSIFICATION: "ForTokenClassification",
+    QUESTION_ANSWERING: "ForQuestionAnswering",
+}
+# Deviation of the logits over the fixture texts.
+LOGITS_SPREAD = 3.0
+SPREADS = {SEQUENCE_CLASSIFICATION: 1.0, TOKEN_CLASSIFICATION: 2.0, QUESTION_ANSWERING: 3.0}
 
 
 def make_checkpoint(
@@ -57,103 +146,89 @@ def make_checkpoint(
     labels: Sequence[str] = LABELS,
     problem_type: str | None = None,
     seed: int = 1,
+    task: Task = SEQUENCE_CLASSIFICATION,
 ) -> None:
-    """Writes a sequence classifier with random weights and a trained tokenizer.
+    """Writes a checkpoint with random weights and a trained tokenizer.
 
     Args:
-        architecture: one of ``ARCHITECTURES``.
+        architecture: one of ``ENCODERS``, or of ``GENERATORS`` for text generation.
         folder: is made if need be.
-        labels: the names of the classes.
+        labels: the names of the classes, where the task has any.
         problem_type: as in ``config.json``.
         seed: of the weights.
+        task: whose head it has.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    prefix, shape = ARCHITECTURES[architecture]
     tokenizer = make_tokenizer(architecture, folder)
-    config = getattr(transformers, f"{prefix}Config")(
-        vocab_size=len(tokenizer),
-        id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)},
-        problem_type=problem_type,
-        **shape,
+    named = {"id2label": dict(enumerate(labels)), "problem_type": problem_type}
+    named["label2id"] = {label: index for index, label in enumerate(labels)}
+    prefix, shape = ARCHITECTURES[architecture]
+    if task is TEXT_GENERATION:
+        kind = getattr(transformers, prefix)
+    else:
+        kind = getattr(transformers, prefix + HEADS[task])
+    config = kind.config_class(
+        vocab_size=len(tokenizer), **(named if task.labelled else {}), **shape
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = getattr(transformers, f"{prefix}ForSequenceClassification")(config).eval()
+        model = kind(config).eval()
         _randomise(model)
-    _spread(model, tokenizer)
+    if task is TEXT_GENERATION:
+        _sharpen(model, tokenizer)
+    else:
+        _spread(model, tokenizer, task)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
 
-def make_tokenizer(architecture: str, scratch: Path) -> PreTrainedTokenizerFast:
-    """A tokenizer of the architecture's kind, trained on the fixture texts but ``UNKNOWN``.
-
-    Args:
-        scratch: a folder for the vocabulary's files, which are removed again.
-    """
-    texts = [*fixture_texts.ORDINARY.values(), *fixture_texts.AWKWARD.values()]
-    texts = [fixture_texts.readable(text) for text in texts]
-    if architecture == "roberta":
-        trained = ByteLevelBPETokenizer()
-        trained.train_from_iterator(texts, VOCABULARY, 2, False, ROBERTA_SPECIALS)
-        files = trained.save_model(str(scratch))
-        tokenizer = transformers.RobertaTokenizerFast(*files, model_max_length=MAX_LENGTH)
-    else:
-        cased = architecture == "bert"
-        files = [str(scratch / "vocab.txt")]
-        lines = _wordpiece_vocabulary(texts, cased)
-        Path(files[0]).write_text("".join(f"{line}\n" for line in lines), "utf-8")
-        kind = f"{ARCHITECTURES[architecture][0]}TokenizerFast"
-        tokenizer = getattr(transformers, kind)(
-            *files, do_lower_case=not cased, model_max_length=MAX_LENGTH
-        )
-    for file in files:
-        Path(file).unlink()
-    return tokenizer
-
-
-def _wordpiece_vocabulary(texts: Sequence[str], cased: bool) -> list[str]:
-    """The most frequent letters, then the most frequent pieces of words.
-
-    The library's own WordPiece trainer breaks ties at random, and a fixture must come out the same
-    each time it is made.
-    """
-    normalizer = normalizers.BertNormalizer(lowercase=not cased)
-    splitter = pre_tokenizers.BertPreTokenizer()
-    letters: Counter[str] = Counter()
-    pieces: Counter[str] = Counter()
-    for text in texts:
-        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)):
-            letters.update(word[:1])
-            letters.update(f"##{letter}" for letter in word[1:])
-            for start, end in itertools.combinations(range(min(len(word), 12) + 1), 2):
-                if end - start > 1:
-                    pieces[("##" if start else "") + word[start:end]] += end - start
-    ranked = [
-        sorted(counter, key=lambda piece: (-counter[piece], piece)) for counter in (letters, pieces)
-    ]
-    chosen = WORDPIECE_SPECIALS + ranked[0][:LETTERS]
-    return chosen + ranked[1][: VOCABULARY - len(chosen)]
-
-
 def _randomise(model: PreTrainedModel) -> None:
-    """Gives biases and layer norms values of their own: fresh ones, 0 and 1, hide mistakes."""
+    """Gives biases and norms values of their own: fresh ones, 0 and 1, hide mistakes."""
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
-            nn.init.normal_(parameter, mean=1.0 if "Norm.weight" in name else 0.0, std=0.1)
+            nn.init.normal_(parameter, mean=1.0 if _is_scale(name) else 0.0, std=0.1)
 
 
-def _spread(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Scales the head, so that the logits over the fixture texts have mean 0 and deviation 1."""
+def _is_scale(name: str) -> bool:
+    if name.startswith("distilbert"):
+        # The norms in its layers, named otherwise, have scales around 0: its first fixtures were
+        # made so, and stay as they are.
+        return "Norm.weight" in name
+    return name.lower().endswith("norm.weight") or (".ln_" in name and name.endswith(".weight"))
+
+
+def _sharpen(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Scales the last norm, so that the logits over the fixture texts have one deviation."""
+    decoder = getattr(model.base_model, "decoder", model.base_model)
+    names = ("ln_f", "final_layer_norm", "norm")
+    norm = next(getattr(decoder, name) for name in names if hasattr(decoder, name))
+    with torch.no_grad():
+        logits = [
+            model(**tokenizer(text, return_tensors="pt")).logits[0]
+            for text in fixture_texts.ORDINARY.values()
+        ]
+        scale = LOGITS_SPREAD / torch.cat(logits).std()
+        for parameter in norm.parameters():
+            parameter.mul_(scale)
+
+
+def _spread(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, task: Task) -> None:
+    """Scales the head, so that the logits over the fixture texts have mean 0 and one deviation."""
     texts = [fixture_texts.readable(text) for text in fixture_texts.TEXTS.values()]
     logits = []
     with torch.no_grad():
         for text in texts:
             encoded = tokenizer(text, truncation=True, return_tensors="pt")
-            logits.append(model(**encoded).logits[0])
+            outputs = model(**encoded, return_dict=False)
+            if task is QUESTION_ANSWERING:
+                logits.extend(torch.stack(outputs[:2], dim=-1)[0])
+            elif task is TOKEN_CLASSIFICATION:
+                logits.extend(outputs[0][0])
+            else:
+                logits.append(outputs[0][0])
         logits = torch.stack(logits)
-        head = getattr(model.classifier, "out_proj", model.classifier)
-        scale = 1 / logits.std(dim=0)
+        head = getattr(model, "qa_outputs", None) or model.classifier
+        head = getattr(head, "out_proj", head)
+        scale = SPREADS[task] / logits.std(dim=0)
         head.weight.mul_(scale.unsqueeze(1))
         head.bias.copy_((head.bias - logits.mean(dim=0)) * scale)

@@ -103,6 +103,125 @@ PAIRS = {
 
 TEXTS = {**ORDINARY, **AWKWARD, **UNKNOWN}
 
+# Names behind all that shifts offsets.
+ENTITIES = {
+    "names": "Elon Musk is the CEO of Tesla, and Anna lives in Paris.",
+    "names_commas": "Anna,Bob,Carla and Dr. D'Angelo-Smith(Orleans) met at 9:30.",
+    "names_emoji": "\U0001f600 Anna \U0001f602\U0001f602 in \U0001f1eb\U0001f1f7 Paris \U0001f642.",
+    "names_astral": "\U0001d4d7\U0001d4ee\U0001d4f5 said Anna to \U00010348 Bob in Paris",
+    "names_zwj": "\U0001f468\u200d\U0001f469\u200d\U0001f467 Anna\u200d and Bob\u200b in Paris",
+    "names_combining": "Zoe\u0308 and Rene\u0301 met A\u030angstro\u0308m in Ko\u0308ln",
+    "names_precomposed": "Zoë and René met Ångström in Köln",
+    "names_surrogates": "\ud83d Anna \ude00 lives\ud83din Paris",
+    "names_hebrew": "אלון מאסק \u200fTesla\u200e שלום Anna",
+    "names_arabic": "التقى Anna و Bob في مدينة Paris سلام",
+    "names_chinese": "安娜住在巴黎。Anna住在Paris。",
+    "names_japanese": "アンナはParisに住んでいます。",
+    "names_controls": "An\u0000na lives\u0007 in\u00a0Pa\u00adris\ufeff",
+    "names_blanks": "  Anna \t lives\n\nin   Paris  ",
+    "names_unknown": "ᚠᚢᚦ Anna ᚨᚱᚲᚷ lives in \U00012000\U00012001 Paris",
+    "names_special": "[CLS] Anna </s> lives [SEP] in <s> Paris [UNK] <unk> [MASK]",
+    "names_pieces": "##Anna ##s ▁lives Ġin Paris",
+    "names_contractions": "Anna's and Bob don't; they're 'fine' n't 's in Paris , . ! ?",
+    "names_case": "ANNA lives in paris, İSTANBUL and straße ŞTIRBEY ǅ",
+    "names_ligatures": "\ufb01rst \uff21\uff4e\uff4e\uff41 in \u2167 \u00bd Par\u2122is",
+    "names_one_word": "Anna",
+    "names_repeated": "Anna Anna Anna Anna Bob Bob Bob Bob Paris Paris",
+}
+LONG_ENTITIES = {
+    "long_names": "Anna met Bob in Paris, and Carla left Orleans. " * 12,
+    "long_emoji": "\U0001f600 Anna lives in \U0001f1eb\U0001f1f7 Paris; " * 16,
+    "long_one_word": "Donaudampfschifffahrtsgesellschaft" * 8,
+    "long_chinese": "安娜住在巴黎,我喜欢这部电影。" * 14,
+    "long_hebrew": "שלום עולם, מה שלומך היום? " * 14,
+    "long_combining": "Zoe\u0308 met A\u030angstro\u0308m. " * 14,
+    "not_so_long": "Anna lives in Paris.",
+    "long_unknown": "ᚠᚢᚦ ᚨᚱᚲ Anna " * 24,
+}
+# Not asked for entities: they are cut to one window, and long texts have cases of their own.
+TOO_LONG = ("long_sentences", "words_2000", "repeated_emoji", "long_word_mixed", "one_too_many")
+ENTITY_TEXTS = {
+    **ENTITIES,
+    **{name: text for name, text in TEXTS.items() if name not in TOO_LONG},
+}
+
+_STORY = (
+    "Anna moved to Paris in 1999. She met Bob, a baker from Orleans, who made bread for the whole "
+    "street. In the winter the oven broke, and the people had to wait for an hour. "
+)
+_WHO = "Who lives in Paris?"
+QUESTIONS = {
+    "tesla": ("Who is CEO of Tesla?", "Elon Musk is the CEO of Tesla."),
+    "soup": ("What was cold?", "We waited for an hour and the soup was cold."),
+    "price": ("How much?", "On 3 March 2024 the price fell by 12.5 % to $1,999.99."),
+    "one_word": (_WHO, "Anna"),
+    "one_letter": ("a", "a"),
+    "two_words": (_WHO, "Anna does"),
+    "punctuation": ("What?", "?!... -- (;) ***"),
+    "question_in_context": (_WHO, "Who lives in Paris? Anna lives in Paris."),
+    "repeated_words": (_WHO, "Anna anna ANNA Anna anna ANNA Anna"),
+    "repeated_sentence": (_WHO, "Anna lives in Paris. " * 3),
+    "email": ("Where?", "Write to someone@example.com or see https://example.com/a?b=c#e."),
+    "hyphens": ("Which answer?", "A state-of-the-art, well-thought-out answer"),
+    "contractions": ("Who came?", "They'd've come if Anna hadn't asked; it isn't certain."),
+    "emoji_before": (
+        _WHO,
+        "\U0001f600\U0001f602 Anna \U0001f1eb\U0001f1f7 lives in Paris \U0001f642",
+    ),
+    "emoji_inside": (_WHO, "Anna\U0001f600lives\U0001f602in\U0001f642Paris"),
+    "emoji_question": ("\U0001f914 who \U0001f914?", "\U0001f600 Anna lives in Paris."),
+    "emoji_only": ("\U0001f914", "\U0001f600\U0001f602\U0001f642"),
+    "zwj": (_WHO, "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466 Anna\u200d in Paris"),
+    "astral": (_WHO, "\U0001d4d0\U0001d4f7\U0001d4f7\U0001d4ea and Bob \U00010348 live in Paris"),
+    "combining": (_WHO, "Zoe\u0308 and Rene\u0301 met A\u030angstro\u0308m in Ko\u0308ln"),
+    "precomposed": (_WHO, "Zoë and René met Ångström in Köln"),
+    "ligatures": (_WHO, "The \ufb01rst \uff21\uff4e\uff4e\uff41 lives in Paris \u00bd"),
+    "surrogates": (_WHO, "\ud83d Anna \ude00 lives\ud83din Paris"),
+    "surrogate_question": ("Who \ud83d lives?", "Anna lives in Paris."),
+    "hebrew": ("מי גר בפריז?", "שלום עולם, Anna מה שלומך היום?"),
+    "arabic": ("من يعيش؟", "مرحبا بالعالم، Anna كيف حالك؟"),
+    "mixed_direction": ("What means peace?", "The word שלום means \u200fpeace\u200e (سلام)."),
+    "chinese": ("谁住在巴黎?", "我喜欢这部电影,安娜住在巴黎,非常好看。"),
+    "chinese_spaces": ("谁?", "安娜 住在 巴黎 Anna"),
+    "japanese": ("誰ですか", "これは素晴らしい映画です。アンナはカタカナ"),
+    "korean": ("누구?", "이 영화는 정말 재미있었어요. 안나"),
+    "thai": ("ใคร", "ภาพยนตร์เรื่องนี้ดีมาก"),
+    "unknown": ("ᚠᚢᚦ?", "ᚨᚱᚲ ᚷᚹᚺ \U00012000\U00012001 ᚠ"),
+    "unknown_around": (_WHO, "ᚠᚢᚦ Anna ᚨᚱᚲ in \U00012000 Paris"),
+    "blank_context": (_WHO, " \t\n "),
+    "blank_question": ("  ", "Anna lives in Paris."),
+    "blanks": (_WHO, "  Anna \t lives\n\nin   Paris  "),
+    "controls": (_WHO, "An\u0000na\u0007 lives in\u00a0Pa\u00adris\ufeff"),
+    "special_tokens": (_WHO, "[CLS] Anna </s> lives [SEP] in <s> Paris [MASK]"),
+    "special_question": ("[SEP] who </s> <s> [CLS]?", "Anna lives in Paris."),
+    "pieces": (_WHO, "##Anna ##s ▁lives Ġin Paris"),
+    "html": ("What is bold?", "<p>Hello, <b>world</b>!</p><br/>&nbsp;"),
+    "long": ("Who is the baker?", _STORY * 3),
+    "longer": ("What broke in the winter?", _STORY * 8),
+    "long_same": (_WHO, "Anna lives in Paris. " * 40),
+    "long_emoji": (_WHO, "\U0001f600 Anna lives in \U0001f1eb\U0001f1f7 Paris; " * 16),
+    "long_chinese": ("谁住在巴黎?", "安娜住在巴黎,我喜欢这部电影。" * 10),
+    "long_word": ("What?", "Donaudampfschifffahrtsgesellschaft" * 6),
+    "long_combining": (_WHO, "Zoe\u0308 met A\u030angstro\u0308m. " * 14),
+    "long_unknown": (_WHO, "ᚠᚢᚦ ᚨᚱᚲ Anna " * 24),
+    "long_question": ("Who lives in the old house by the river " * 4, "Anna lives in Paris."),
+}
+
+PROMPTS = {
+    "once": "Once upon a time",
+    "film": "The film was long and I slept.",
+    "one_letter": "a",
+    "empty": "",
+    "trailing_space": "Anna lives in ",
+    "russian": "Москва слезам",
+    "japanese": "日本語 カタカナ",
+    "emoji": "I am \U0001f642 \U0001f468\u200d\U0001f469",
+    "lines": "first line\nsecond line\n\n",
+    "punctuation": "Well , it is n't , is it ? '",
+    "repeated": "one two one two one two one",
+    "long": "We waited for an hour and the soup was cold.",
+}
+
 
 def readable(text: str) -> str:
     """The text with each lone surrogate replaced by U+FFFD, which is what a model is given."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from labelstream_export.tasks import TEXT_GENERATION
+
 CARD = """\
 # {name}
 
@@ -16,15 +18,29 @@ CARD = """\
 | longest text | {max_length} tokens, special ones included |
 | written with | labelstream_export {exporter}, transformers {transformers}, torch {torch} |
 
-**Checked.** The exported module was loaded again and compared with the checkpoint's own model on
-{texts} rows of 1 to {max_length} tokens in batches of several shapes: the largest difference of a
-logit was {difference:.1e}; between a padded row and the same row alone it was
-{padding_difference:.1e}.
+{checked}
 
 **Limits.** Longer texts are cut, and their records say so (`truncated`). What the model was trained
 on, how good it is and where it fails is told by the checkpoint's own card, not by this export: see
 there, and write it here.
 """
+
+ENCODER_CHECKED = """\
+**Checked.** The exported module was loaded again and compared with the checkpoint's own model on
+{texts} rows of 1 to {max_length} tokens in batches of several shapes: the largest difference of a
+logit was {difference:.1e}; between a padded row and the same row alone it was
+{padding_difference:.1e}."""
+
+GENERATOR_CHECKED = """\
+**Checked.** The exported module was loaded again and compared with the checkpoint's own model on
+{texts} rows of 1 to {max_length} tokens, read at once, in chunks and token by token: the largest
+difference of a logit was {difference:.1e}; between a row in chunks and the whole batch at once it
+was {padding_difference:.1e}."""
+
+AGREEMENT = """
+
+**Precision.** On {agreed_texts} {agreed_on} texts {equal:.2%} of {decisions} decisions were those
+of the checkpoint in fp32."""
 
 
 def card(manifest: dict[str, Any], name: str, labels: list[str]) -> str:
@@ -37,17 +53,30 @@ def card(manifest: dict[str, Any], name: str, labels: list[str]) -> str:
     """
     versions, checked = manifest["versions"], manifest["checked"]
     shown = ", ".join(f"`{label}`" for label in labels[:20]) + (", …" if len(labels) > 20 else "")
+    template = GENERATOR_CHECKED if manifest["task"] == TEXT_GENERATION.name else ENCODER_CHECKED
+    told = template.format(
+        texts=checked["texts"],
+        max_length=manifest["max_length"],
+        difference=checked["largest_difference"],
+        padding_difference=checked["largest_padding_difference"],
+    )
+    if "agreement" in checked:
+        agreement = checked["agreement"]
+        told += AGREEMENT.format(
+            agreed_texts=agreement["texts"],
+            agreed_on=agreement["on"],
+            equal=agreement["equal"],
+            decisions=agreement["decisions"],
+        )
     return CARD.format(
         name=name,
         architecture=manifest["architecture"],
         task=manifest["task"].replace("_", " "),
-        labels=shown,
+        labels=shown or "none",
         precision=manifest["precision"],
         max_length=manifest["max_length"],
         exporter=versions["labelstream_export"],
         transformers=versions["transformers"],
         torch=versions["torch"],
-        texts=checked["texts"],
-        difference=checked["largest_difference"],
-        padding_difference=checked["largest_padding_difference"],
+        checked=told,
     )

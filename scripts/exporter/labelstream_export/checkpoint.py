@@ -14,7 +14,7 @@ from transformers.utils import cached_file
 
 from labelstream_export.errors import ExportError
 from labelstream_export.progress import say
-from labelstream_export.tasks import Task
+from labelstream_export.tasks import TEXT_GENERATION, Task
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "*.bin.index.json")
 
@@ -38,8 +38,16 @@ class Checkpoint:
     generation_config: str | None
 
 
-def load_checkpoint(source: str, task: Task) -> Checkpoint:
+def load_checkpoint(
+    source: str, task: Task, tokenizer: str | None = None, lower_case: bool | None = None
+) -> Checkpoint:
     """Loads a checkpoint folder or hub id.
+
+    Args:
+        source: the folder or id.
+        task: whose head it has.
+        tokenizer: another folder or id that its tokenizer is in.
+        lower_case: whether that is to lower-case, where it is not as it was saved.
 
     Raises:
         ExportError: it is not there, or lacks its configuration, its weights, the head of the
@@ -49,16 +57,19 @@ def load_checkpoint(source: str, task: Task) -> Checkpoint:
         _check_folder(Path(source))
         name = Path(source).resolve().name
     elif Path(source).exists():
-        raise ExportError(f"{source} is not a folder: give a checkpoint folder or a hub id")
+        raise ExportError(
+            f"{source} is neither a folder nor a TorchServe archive: give a checkpoint"
+        )
     elif source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise ExportError(f"there is no folder {source}: give a checkpoint folder or a hub id")
     else:
         say(f"asking the hub for {source}")
         name = source
 
-    config = _read_config(source)
+    config = read_config(source)
     generation_config = _fetch(source, "generation_config.json", required=False)
-    model, tokenizer = _load_model(source, task), _load_tokenizer(source)
+    model = _load_model(source, task)
+    tokenizer = load_tokenizer(tokenizer or source, task, lower_case)
     highest, embeddings = max(tokenizer.get_vocab().values()), model.get_input_embeddings()
     if highest >= embeddings.num_embeddings:
         raise ExportError(
@@ -98,7 +109,7 @@ def _fetch(source: str, file: str, required: bool) -> str | None:
         ) from error
 
 
-def _read_config(source: str) -> dict[str, Any]:
+def read_config(source: str) -> dict[str, Any]:
     """The content of ``config.json``, less the path that the checkpoint was saved from."""
     try:
         content = json.loads(Path(_fetch(source, "config.json", required=True)).read_text("utf-8"))
@@ -132,10 +143,20 @@ def _load_model(source: str, task: Task) -> PreTrainedModel:
     return model.eval().requires_grad_(False)
 
 
-def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    source: str, task: Task, lower_case: bool | None = None
+) -> PreTrainedTokenizerFast:
+    """Loads the tokenizer of a folder or hub id.
+
+    Raises:
+        ExportError: there is none, or it is not a fast one, or has no padding token.
+    """
+    options = {} if lower_case is None else {"do_lower_case": lower_case}
     way_out = "save the checkpoint with a tokenizer.json (AutoTokenizer, use_fast=True)"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, use_fast=True, trust_remote_code=False, **options
+        )
     except Exception as error:  # transformers raises what its converters happen to raise
         raise ExportError(
             f"the tokenizer of {source} cannot be loaded ({_first_line(error)}): {way_out}"
@@ -144,7 +165,7 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
         raise ExportError(
             f"the tokenizer of {source} ({type(tokenizer).__name__}) is not a fast one: {way_out}"
         )
-    if tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id is None and task is not TEXT_GENERATION:
         raise ExportError(
             f"the tokenizer of {source} has no padding token, without which texts of different "
             "lengths cannot share a batch: set pad_token and save it again"

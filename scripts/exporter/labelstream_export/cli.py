@@ -13,15 +13,16 @@ from labelstream_export.errors import ExportError
 from labelstream_export.tasks import TASKS, Task, find_task
 
 PROGRAM = "export_model.py"
-PRECISIONS = ("fp32",)
+PRECISIONS = ("fp32", "bf16", "int8")
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line; exits with 2 and a sentence when it is wrong, with 0 after --help.
 
     Returns:
-        ``checkpoint`` (str), ``task`` (Task), ``output`` (Path), ``precision`` (str),
-        ``max_length`` (int or None), ``force`` (bool).
+        ``checkpoint`` (str), ``task`` (Task or None), ``output`` (Path), ``precision`` (str),
+        ``agreement`` (Path or None), ``min_agreement`` (float), ``max_length`` (int or None),
+        ``force`` (bool).
     """
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
@@ -31,16 +32,32 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
-        help="a folder with configuration and weights, or a hub id",
+        help="a folder with configuration and weights, a hub id, or a TorchServe archive (.mar)",
     )
     names = ", ".join(f"{task.name} ({task.alias})" for task in TASKS)
-    parser.add_argument("--task", required=True, type=_task, help=f"what it is for: {names}")
+    parser.add_argument(
+        "--task", type=_task, help=f"what it is for: {names}; an archive tells it itself"
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="to write to")
     parser.add_argument(
         "--precision",
         default="fp32",
         type=_precision,
         help=f"of the weights: {', '.join(PRECISIONS)} (default: fp32)",
+    )
+    parser.add_argument(
+        "--agreement",
+        type=Path,
+        metavar="FILE",
+        help="texts, one on a line (for question answering: question, tab, context), on which bf16 "
+        "or int8 must decide as fp32 does (default: built-in ones, and nothing is refused)",
+    )
+    parser.add_argument(
+        "--min-agreement",
+        default=0.99,
+        type=_share,
+        metavar="SHARE",
+        help="of equal decisions on FILE, below which the export is refused (default: 0.99)",
     )
     parser.add_argument(
         "--max-length",
@@ -52,13 +69,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--force", action="store_true", help="replace FOLDER if it exists; its README.md is kept"
     )
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.agreement and options.precision == "fp32":
+        parser.error("--agreement compares with fp32: give --precision bf16 or int8 too")
+    return options
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one export and returns the exit status; every failure is one sentence."""
     options = parse(arguments)
     try:
+        from labelstream_export.agreement import Yardstick
         from labelstream_export.export import export
 
         export(
@@ -67,6 +88,7 @@ def main(arguments: Sequence[str]) -> int:
             output=options.output,
             precision=options.precision,
             max_length=options.max_length,
+            yardstick=Yardstick(options.agreement, options.min_agreement),
             force=options.force,
         )
     except ExportError as error:
@@ -112,3 +134,13 @@ def _tokens(number: str) -> int:
     if not number.isascii() or not number.isdigit() or int(number) < 3:
         raise argparse.ArgumentTypeError(f"'{number}' is not a number of tokens: give 3 or more")
     return int(number)
+
+
+def _share(number: str) -> float:
+    try:
+        share = float(number)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"'{number}' is not a share: give 0 to 1")
+    return share

@@ -4,45 +4,61 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
+from torch import Tensor, nn
 from transformers.utils import logging
 
 from labelstream_export import folder as files
+from labelstream_export.agreement import BUILT_IN, Yardstick, measure
 from labelstream_export.archive import write_module
 from labelstream_export.card import card
-from labelstream_export.checkpoint import Checkpoint, load_checkpoint
+from labelstream_export.checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_tokenizer,
+    read_config,
+)
 from labelstream_export.errors import ExportError
+from labelstream_export.generation import INPUTS as STEP_INPUTS
+from labelstream_export.generation import Step, generation_facts, step_examples, verify_steps
 from labelstream_export.graph import check_devices, free_devices
 from labelstream_export.module import (
-    SequenceClassifier,
+    ENCODERS,
     embeddings_path,
     example_inputs,
     model_inputs,
     position_limit,
     trace,
 )
+from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
-from labelstream_export.tasks import Task
+from labelstream_export.tasks import TASKS, TEXT_GENERATION, Task
 from labelstream_export.tokenizer import (
     check_tokenizer,
     effective_length,
     lower_cases,
+    tokenizer_facts,
     write_tokenizer,
 )
+from labelstream_export.torchserve import Archive, is_archive, open_archive
+from labelstream_export.traced import INPUTS as TRACED_INPUTS
+from labelstream_export.traced import class_count, load_traced, verify_traced
 from labelstream_export.verify import SEED, verify
 
 
 def export(
     *,
     checkpoint: str,
-    task: Task,
+    task: Task | None,
     output: Path,
     precision: str = "fp32",
     max_length: int | None = None,
+    yardstick: Yardstick = BUILT_IN,
     force: bool = False,
 ) -> None:
     """Writes a model folder, checked against the checkpoint.
@@ -51,12 +67,13 @@ def export(
     export leaves nothing, and does not touch what was there.
 
     Args:
-        checkpoint: a folder or a hub id.
-        task: the task whose head the checkpoint has.
+        checkpoint: a folder, a hub id, or a TorchServe archive (file or folder).
+        task: the task whose head the checkpoint has; None for an archive's own.
         output: the model folder.
-        precision: of the weights.
+        precision: of the weights, ``fp32``, ``bf16`` or ``int8``.
         max_length: tokens of a text that the model sees, special ones included; None for as many
-            as the checkpoint allows.
+            as the checkpoint allows, or the archive tells.
+        yardstick: what bf16 and int8 have to agree with fp32 on.
         force: whether to replace ``output``, a model folder or one with nothing but a card; its
             ``README.md`` is kept.
 
@@ -67,49 +84,112 @@ def export(
     output = Path(output).resolve()
     if output.exists():
         _check_replaceable(output, force)
-    say(f"loading {checkpoint}")
-    loaded = load_checkpoint(checkpoint, task)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-        made = Path(scratch) / "model"
-        made.mkdir()
-        _write(loaded, task, made, precision, max_length)
-        if (output / "README.md").is_file():
-            shutil.copyfile(output / "README.md", made / "README.md")
-        if output.exists():
-            output.rename(Path(scratch) / "replaced")
-        made.rename(output)
+    with tempfile.TemporaryDirectory(prefix="labelstream-archive-") as unpacked:
+        say(f"loading {checkpoint}")
+        archive = open_archive(checkpoint, Path(unpacked)) if is_archive(checkpoint) else None
+        task = _task(task, archive, checkpoint)
+        if archive is None:
+            loaded = load_checkpoint(checkpoint, task)
+        elif archive.save_mode == "pretrained":
+            loaded = _load_archived(archive)
+        else:
+            loaded = None
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+            made = Path(scratch) / "model"
+            made.mkdir()
+            if loaded is None:
+                _write_traced(archive, made, precision, max_length)
+            else:
+                _write(loaded, task, made, precision, max_length, yardstick, archive)
+            if (output / "README.md").is_file():
+                shutil.copyfile(output / "README.md", made / "README.md")
+            if output.exists():
+                output.rename(Path(scratch) / "replaced")
+            made.rename(output)
     say(f"wrote {output}")
 
 
+def _task(task: Task | None, archive: Archive | None, checkpoint: str) -> Task:
+    if archive is None and task is None:
+        names = ", ".join(known.name for known in TASKS)
+        raise ExportError(f"{checkpoint} does not tell its task: give --task, one of {names}")
+    if archive is not None and task not in (None, archive.task):
+        raise ExportError(
+            f"the archive {checkpoint} is for {archive.task.name}: leave out --task {task.name}"
+        )
+    return archive.task if task is None else task
+
+
+def _load_archived(archive: Archive) -> Checkpoint:
+    """The checkpoint in the archive, with the archive's labels."""
+    loaded = load_checkpoint(
+        str(archive.folder), archive.task, archive.tokenizer, archive.lower_cases
+    )
+    config = loaded.model.config
+    if archive.task.labelled and archive.labels is not None:
+        _check_count(archive, config.num_labels)
+        config.id2label = dict(enumerate(archive.labels))
+    return replace(loaded, name=archive.name)
+
+
+def _check_count(archive: Archive, classes: int) -> None:
+    if len(archive.labels) != classes:
+        raise ExportError(
+            f"index_to_name.json of {archive.name} names {len(archive.labels)} classes, but the "
+            f"model gives {classes} logits: add or remove names so that the counts agree"
+        )
+
+
 def _write(
-    checkpoint: Checkpoint, task: Task, folder: Path, precision: str, asked: int | None
+    checkpoint: Checkpoint,
+    task: Task,
+    folder: Path,
+    precision: str,
+    asked: int | None,
+    yardstick: Yardstick,
+    archive: Archive | None,
 ) -> None:
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    inputs = model_inputs(model, tokenizer)
-    max_length = effective_length(tokenizer, position_limit(model), asked)
-    labels = files.label_names(checkpoint)
+    generates = task is TEXT_GENERATION
+    positions = position_limit(model)
+    limited = None if generates and positions is not None else tokenizer
+    max_length = effective_length(limited, positions, asked)
+    if asked is None and archive is not None and archive.max_length is not None:
+        max_length = min(max_length, archive.max_length)
+    inputs = list(STEP_INPUTS) if generates else model_inputs(model, tokenizer)
+    labels = files.label_names(checkpoint) if task.labelled else []
+    reduced = in_precision(model, precision)
+    wrapper = Step(reduced) if generates else ENCODERS[task](reduced, inputs)
 
     say(f"tracing {type(model).__name__}")
     generator = torch.Generator().manual_seed(SEED)
-    vocabulary = model.get_input_embeddings().num_embeddings
-    lengths = (min(9, max_length), min(6, max_length))
-    examples = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
-    wrapper = SequenceClassifier(model, inputs)
-    module = trace(wrapper, examples)
-    free_devices(module)
-    check_devices(module)
-    write_module(module, folder / "model.pt")
-    del module
+    lengths = [min(9, max_length), min(6, max_length)]
+    if generates:
+        examples = step_examples(wrapper, lengths, lengths[0] // 2, generator)
+    else:
+        vocabulary = model.get_input_embeddings().num_embeddings
+        examples = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
+    _write_module(wrapper, examples, folder)
 
     write_tokenizer(tokenizer, max_length, folder)
     check_tokenizer(tokenizer, folder)
     files.write_configs(checkpoint, folder)
-    files.write_labels(labels, folder)
 
     say(f"comparing with the checkpoint, up to {max_length} tokens")
-    checked = verify(folder / "model.pt", model, tokenizer, inputs, max_length, precision)
+    if generates:
+        checked = verify_steps(folder / "model.pt", wrapper, model, max_length, precision)
+    else:
+        checked = verify(
+            folder / "model.pt", task, reduced, tokenizer, inputs, max_length, precision
+        )
     say(f"{checked['texts']} rows agree, largest difference {checked['largest_difference']:.1e}")
+    if reduced is not model:
+        checked["agreement"] = measure(
+            yardstick, task, model, reduced, tokenizer, inputs, max_length
+        )
+        say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
+
     facts: dict[str, Any] = {
         "task": task.name,
         "architecture": type(model).__name__,
@@ -121,15 +201,86 @@ def _write(
         "problem_type": model.config.problem_type,
         "max_length": max_length,
         "pad_token_id": tokenizer.pad_token_id,
-        "padding_side": tokenizer.padding_side,
-        "truncation_side": tokenizer.truncation_side,
+        **tokenizer_facts(tokenizer),
         "do_lower_case": lower_cases(folder),
-        "embedding_name": embeddings_path(model),
+        **(generation_facts(wrapper, tokenizer) if generates else {}),
+        **({} if generates else {"embedding_name": embeddings_path(model)}),
+        **({"torchserve": archive.save_mode} if archive else {}),
         "checked": checked,
     }
-    files.write_handler(facts, checkpoint.name, folder)
+    _write_small_files(facts, checkpoint.name, labels, folder, archive)
+
+
+def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | None) -> None:
+    """The module of an archive, with outputs as its task has them here."""
+    if precision != "fp32":
+        raise ExportError(
+            f"the archive {archive.name} holds a traced module, which can only be taken as it is: "
+            "leave out --precision, or archive the checkpoint with save_mode pretrained"
+        )
+    task, tokenizer = archive.task, load_tokenizer(archive.tokenizer, archive.task)
+    max_length = effective_length(tokenizer, archive.max_length, asked)
+    traced = load_traced(archive.serialized, task)
+    labels: list[str] = []
+    config_file = archive.folder / "config.json"
+    config = read_config(str(archive.folder)) if config_file.is_file() else {}
+    if task.labelled:
+        classes = class_count(traced, tokenizer)
+        named = config.get("id2label", {})
+        labels = archive.labels or [
+            str(named.get(str(index), f"LABEL_{index}")) for index in range(classes)
+        ]
+        _check_count(replace(archive, labels=labels), classes)
+
+    say(f"wrapping {archive.serialized.name}")
+    generator = torch.Generator().manual_seed(SEED)
+    examples = example_inputs(TRACED_INPUTS, [6, 4], tokenizer, len(tokenizer), generator)
+    _write_module(traced, examples, folder)
+    write_tokenizer(tokenizer, max_length, folder)
+    check_tokenizer(tokenizer, folder)
+    files.write_json(config, folder / "config.json")
+    say(f"comparing rows in batches and alone, up to {max_length} tokens")
+    checked = verify_traced(folder / "model.pt", traced, task, tokenizer, max_length)
+    facts: dict[str, Any] = {
+        "task": task.name,
+        "architecture": traced.model.original_name,
+        "model_type": config.get("model_type"),
+        "precision": precision,
+        "inputs": list(TRACED_INPUTS),
+        "methods": list(traced.METHODS),
+        "num_labels": len(labels),
+        "problem_type": config.get("problem_type"),
+        "max_length": max_length,
+        "pad_token_id": tokenizer.pad_token_id,
+        **tokenizer_facts(tokenizer),
+        "do_lower_case": lower_cases(folder),
+        "torchserve": archive.save_mode,
+        "note": "traced by its archive's maker, without what explanations need: it cannot be "
+        "explained",
+        "checked": checked,
+    }
+    _write_small_files(facts, archive.name, labels, folder, archive)
+
+
+def _write_module(wrapper: nn.Module, examples: tuple[Tensor, ...], folder: Path) -> None:
+    module = trace(wrapper, examples)
+    free_devices(module)
+    check_devices(module)
+    write_module(module, folder / "model.pt")
+
+
+def _write_small_files(
+    facts: dict[str, Any],
+    name: str,
+    labels: list[str],
+    folder: Path,
+    archive: Archive | None,
+) -> None:
+    if labels:
+        files.write_labels(labels, folder)
+    files.write_handler(facts, name, folder, archive)
     manifest = files.write_manifest(facts, folder)
-    (folder / "README.md").write_text(card(manifest, checkpoint.name, labels), "utf-8")
+    (folder / "README.md").write_text(card(manifest, name, labels), "utf-8")
 
 
 def _check_replaceable(output: Path, force: bool) -> None:

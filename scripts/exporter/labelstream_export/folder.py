@@ -15,6 +15,7 @@ import yaml
 import labelstream_export
 from labelstream_export.checkpoint import Checkpoint
 from labelstream_export.errors import ExportError
+from labelstream_export.torchserve import Archive
 
 FORMAT = 1
 # Not summed: the card and the labels may be changed by hand, and the list does not list itself.
@@ -50,24 +51,31 @@ def write_configs(checkpoint: Checkpoint, folder: Path) -> None:
         (folder / "generation_config.json").write_text(checkpoint.generation_config, "utf-8")
 
 
-def write_handler(facts: dict[str, Any], name: str, folder: Path) -> None:
+def write_handler(
+    facts: dict[str, Any], name: str, folder: Path, archive: Archive | None = None
+) -> None:
     """Writes ``model-config.yaml`` with TorchServe's keys.
 
     Args:
         facts: the content of ``labelstream.json`` as far as it is known.
         name: the checkpoint's.
         folder: the model folder.
+        archive: whose other settings are kept as they were.
     """
     handler = {
         "mode": facts["task"],
         "model_name": name,
         "max_length": facts["max_length"],
-        "num_labels": facts["num_labels"],
+        **({"num_labels": facts["num_labels"]} if facts["num_labels"] else {}),
         "do_lower_case": facts["do_lower_case"],
-        "embedding_name": facts["embedding_name"],
+        **({"embedding_name": facts["embedding_name"]} if "embedding_name" in facts else {}),
         "save_mode": "torchscript",
     }
-    content = yaml.safe_dump({"handler": handler}, sort_keys=False, allow_unicode=True)
+    if archive is not None:
+        told = set(handler) | {"num_labels", "embedding_name"}  # of the checkpoint, or not known
+        handler |= {key: value for key, value in archive.handler.items() if key not in told}
+    content = {**(archive.settings if archive else {}), "handler": handler}
+    content = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     (folder / "model-config.yaml").write_text(content, "utf-8")
 
 
@@ -88,8 +96,10 @@ def write_manifest(facts: dict[str, Any], folder: Path) -> dict[str, Any]:
             "tokenizers": tokenizers.__version__,
         },
         "sha256": {file.name: sha256(file) for file in summed},
-        "labels_sha256": sha256(folder / "index_to_name.json"),
     }
+    labels = folder / "index_to_name.json"
+    if labels.exists():
+        manifest["labels_sha256"] = sha256(labels)
     write_json(manifest, folder / "labelstream.json")
     return manifest
 

@@ -11,13 +11,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from labelstream_export.errors import ExportError
+from labelstream_export.tasks import (
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    TOKEN_CLASSIFICATION,
+)
 
 # In which order a module takes them; no other input can be exported.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-class SequenceClassifier(nn.Module):
-    """A sequence classifier as a module of plain tensors.
+class Encoder(nn.Module):
+    """A model that reads a whole text at once, as a module of plain tensors.
 
     Each public method becomes a method of the TorchScript module, named in ``METHODS``.
     """
@@ -29,6 +34,14 @@ class SequenceClassifier(nn.Module):
         self.model = model
         self.inputs = tuple(inputs)
 
+    def outputs(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the model returns for one int64 tensor [batch, tokens] for each of ``inputs``."""
+        return self.model(**dict(zip(self.inputs, tensors)), return_dict=False)
+
+
+class SequenceClassifier(Encoder):
+    """A classifier of texts."""
+
     def forward(self, *tensors: Tensor) -> Tensor:
         """Logits.
 
@@ -38,8 +51,45 @@ class SequenceClassifier(nn.Module):
         Returns:
             float32 [batch, num_labels].
         """
-        arguments = dict(zip(self.inputs, tensors))
-        return self.model(**arguments, return_dict=False)[0].float()
+        return self.outputs(tensors)[0].float()
+
+
+class TokenClassifier(Encoder):
+    """A classifier of each token of a text."""
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """Logits.
+
+        Args:
+            tensors: one int64 tensor [batch, tokens] for each of ``inputs``, in that order.
+
+        Returns:
+            float32 [batch, tokens, num_labels].
+        """
+        return self.outputs(tensors)[0].float()
+
+
+class SpanFinder(Encoder):
+    """A model that tells where an answer starts and where it ends."""
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """Logits of each token as the first and as the last one of the answer.
+
+        Args:
+            tensors: one int64 tensor [batch, tokens] for each of ``inputs``, in that order.
+
+        Returns:
+            float32 [batch, tokens, 2].
+        """
+        start, end = self.outputs(tensors)[:2]
+        return torch.stack((start, end), dim=-1).float()
+
+
+ENCODERS = {
+    SEQUENCE_CLASSIFICATION: SequenceClassifier,
+    TOKEN_CLASSIFICATION: TokenClassifier,
+    QUESTION_ANSWERING: SpanFinder,
+}
 
 
 def model_inputs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[str]:
@@ -87,8 +137,12 @@ def example_inputs(
     return tuple(tensors[name] for name in inputs)
 
 
-def trace(module: SequenceClassifier, examples: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
+def trace(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
     """Traces each method of the module.
+
+    Args:
+        module: has the attributes ``model`` and ``METHODS``.
+        examples: the arguments of each method.
 
     Raises:
         ExportError: the model cannot be traced.

@@ -14,17 +14,26 @@ class Task:
         name: as ``labelstream.json`` writes it.
         alias: the Hugging Face pipeline's name.
         auto_class: the transformers class that loads a checkpoint with this task's head.
+        labelled: whether the head's classes have names.
     """
 
     name: str
     alias: str
     auto_class: str
+    labelled: bool
 
 
 SEQUENCE_CLASSIFICATION = Task(
-    "sequence_classification", "text-classification", "AutoModelForSequenceClassification"
+    "sequence_classification", "text-classification", "AutoModelForSequenceClassification", True
 )
-TASKS = (SEQUENCE_CLASSIFICATION,)
+TOKEN_CLASSIFICATION = Task(
+    "token_classification", "token-classification", "AutoModelForTokenClassification", True
+)
+QUESTION_ANSWERING = Task(
+    "question_answering", "question-answering", "AutoModelForQuestionAnswering", False
+)
+TEXT_GENERATION = Task("text_generation", "text-generation", "AutoModelForCausalLM", False)
+TASKS = (SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TEXT_GENERATION)
 
 
 def find_task(name: str) -> Task:

@@ -17,20 +17,20 @@ PROBES = ("An ordinary sentence, with UPPER case.", "", "ünïcödé 🙂 日本
 
 
 def effective_length(
-    tokenizer: PreTrainedTokenizerFast, positions: int | None, asked: int | None
+    tokenizer: PreTrainedTokenizerFast | None, positions: int | None, asked: int | None
 ) -> int:
     """How many tokens of a text the exported model sees, special ones included.
 
     Args:
-        tokenizer: the checkpoint's; its ``model_max_length`` is one limit.
+        tokenizer: the checkpoint's; its ``model_max_length`` is one limit. None where it is not.
         positions: how many the model has, or None for no limit.
         asked: what the user wants, or None for as many as possible.
 
     Raises:
         ExportError: more is asked than possible, or there is no limit and none is asked.
     """
-    limits = [limit for limit in (positions, tokenizer.model_max_length) if limit is not None]
-    limit = int(min(limits))
+    longest = None if tokenizer is None else tokenizer.model_max_length
+    limit = int(min(limit for limit in (positions, longest) if limit is not None))
     if asked is not None and asked > limit:
         raise ExportError(
             f"--max-length {asked} is more than the {limit} tokens that the checkpoint allows: "
@@ -75,6 +75,28 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
                 f"the written tokenizer.json gives other ids than the checkpoint's for {text!r}: "
                 "save the checkpoint's tokenizer again with this version of transformers"
             )
+
+
+def tokenizer_facts(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What a pipeline asks of its tokenizer beside ``tokenizer.json``, by transformers' names.
+
+    ``continuing_subword_prefix`` is the model's (``##``), or None where it has none or an empty
+    one: the token classification pipeline tells by it whether a token begins a word. ``decoder`` is
+    the kind that makes one string of several tokens, or None, which joins them with blanks.
+    """
+    backend = tokenizer.backend_tokenizer
+    decoder = json.loads(backend.to_str())["decoder"]
+    names = ("unk", "cls", "sep", "bos", "eos")
+    return {
+        "padding_side": tokenizer.padding_side,
+        "truncation_side": tokenizer.truncation_side,
+        "model_input_names": list(tokenizer.model_input_names),
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in names},
+        "continuing_subword_prefix": getattr(backend.model, "continuing_subword_prefix", None)
+        or None,
+        "decoder": decoder and decoder["type"],
+        "clean_up_tokenization_spaces": tokenizer.clean_up_tokenization_spaces,
+    }
 
 
 def lower_cases(folder: Path) -> bool:

@@ -11,7 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub
 
 import torch  # noqa: E402
 
-from fixture_checkpoints import ARCHITECTURES, make_checkpoint  # noqa: E402
+from fixture_checkpoints import ENCODERS, make_checkpoint  # noqa: E402
 from labelstream_export.export import export  # noqa: E402
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION  # noqa: E402
 
@@ -22,9 +22,9 @@ torch.set_num_threads(1)
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A checkpoint folder for each architecture; not to be changed."""
     root = tmp_path_factory.mktemp("checkpoints")
-    for architecture in ARCHITECTURES:
+    for architecture in ENCODERS:
         make_checkpoint(architecture, root / architecture)
-    return {architecture: root / architecture for architecture in ARCHITECTURES}
+    return {architecture: root / architecture for architecture in ENCODERS}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import torch
 import transformers
 
 import labelstream_export.export as export_module
-from fixture_checkpoints import ARCHITECTURES
+from fixture_checkpoints import ENCODERS
 from labelstream_export.errors import ExportError
 from labelstream_export.export import export
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION
@@ -69,7 +69,7 @@ def test_hub_that_cannot_be_reached(tmp_path):
     refuse("someone/something", tmp_path / "model", "neither a folder here nor to be had")
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ENCODERS)
 def test_checkpoint_without_the_head(checkpoints, tmp_path, architecture):
     """transformers would make up a random head, with a warning."""
     source = shutil.copytree(checkpoints[architecture], tmp_path / "checkpoint")

@@ -1,0 +1,229 @@
+"""TorchServe model archives: a ``.mar`` file, which is a zip, or the folder that it unpacks to.
+
+The layout is that of ``torch-model-archiver`` with the generalized Hugging Face handler:
+``MAR-INF/MANIFEST.json`` names the serialized file, and beside it stand the checkpoint's own files,
+``index_to_name.json``, and the settings in ``model-config.yaml`` (section ``handler``) or, in older
+archives, in ``setup_config.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from labelstream_export.errors import ExportError
+from labelstream_export.tasks import TEXT_GENERATION, Task, find_task
+
+MANIFEST = PurePosixPath("MAR-INF/MANIFEST.json")
+MOST_FILES = 10_000
+MOST_BYTES = 100 << 30
+BLOCK = 1 << 20
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "merges.txt")
+# By which names transformers finds weights.
+WEIGHTS = {".bin": "pytorch_model.bin", ".safetensors": "model.safetensors"}
+SAVE_MODES = ("pretrained", "torchscript")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive, unpacked.
+
+    Attributes:
+        name: of the model, as the manifest has it.
+        folder: where its files are.
+        serialized: the weights, or the traced module.
+        task: what the handler was told to serve.
+        save_mode: ``pretrained`` (weights of a checkpoint) or ``torchscript`` (a traced module).
+        handler: the settings of the handler, as they are written.
+        settings: the other settings of ``model-config.yaml``.
+        labels: the names of the classes, in index order, or None where the archive has none.
+    """
+
+    name: str
+    folder: Path
+    serialized: Path
+    task: Task
+    save_mode: str
+    handler: dict[str, Any]
+    settings: dict[str, Any]
+    labels: list[str] | None
+
+    @property
+    def max_length(self) -> int | None:
+        """The longest text in tokens, or None where it is not told.
+
+        Raises:
+            ExportError: it is told, and is no number.
+        """
+        told = self.handler.get("max_length")
+        if told is None:
+            return None
+        if not str(told).isdigit() or int(told) < 3:
+            raise ExportError(f"the archive's max_length is {told!r}: give a number of 3 or more")
+        return int(told)
+
+    @property
+    def lower_cases(self) -> bool | None:
+        """What the handler tells the tokenizer about lower-casing, or None where it does not."""
+        told = self.handler.get("do_lower_case")
+        return None if told is None else str(told).lower() == "true"
+
+    @property
+    def tokenizer(self) -> str:
+        """The folder or hub id that the handler takes the tokenizer from."""
+        held = any(file for pattern in TOKENIZER_FILES for file in self.folder.glob(pattern))
+        return str(self.folder if held else self.handler.get("model_name", self.folder))
+
+
+def is_archive(source: str) -> bool:
+    """Whether it is an archive, and not a checkpoint."""
+    path = Path(source)
+    return (path / MANIFEST).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+
+
+def open_archive(source: str, scratch: Path) -> Archive:
+    """Reads an archive.
+
+    Args:
+        source: a file or folder, for which ``is_archive``.
+        scratch: an empty folder, where its files are put.
+
+    Raises:
+        ExportError: it is not laid out as it should be, or would write outside of the folder.
+    """
+    if Path(source).is_dir():
+        shutil.copytree(source, scratch, dirs_exist_ok=True)
+    else:
+        _unpack(Path(source), scratch)
+    manifest = _read_json(scratch / MANIFEST, source).get("model")
+    if not isinstance(manifest, dict):
+        raise ExportError(f"{MANIFEST} of {source} has no section model: archive the model again")
+    settings, handler = _settings(scratch, manifest, source)
+    mode = str(handler.get("mode"))
+    try:
+        task = find_task(mode)
+    except ValueError as error:
+        raise ExportError(f"the handler's mode in {source} is not a task ({error})") from None
+    save_mode = handler.get("save_mode", "pretrained")
+    if save_mode not in SAVE_MODES or (save_mode == "torchscript" and task is TEXT_GENERATION):
+        raise ExportError(
+            f"the archive {source} has save_mode {save_mode} for {task.name}, which cannot be "
+            "exported: archive the model with save_mode pretrained"
+        )
+    return Archive(
+        name=str(manifest.get("modelName") or Path(source).stem),
+        folder=scratch,
+        serialized=_serialized(scratch, manifest, save_mode, source),
+        task=task,
+        save_mode=save_mode,
+        handler=handler,
+        settings=settings,
+        labels=_labels(scratch / "index_to_name.json", source),
+    )
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    """Nothing is written outside of the folder, no links, and no more than the limits."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
+            raise ExportError(
+                f"{file} holds more than {MOST_FILES} files or {MOST_BYTES >> 30} GiB: it is no "
+                "model archive"
+            )
+        for entry in entries:
+            path = PurePosixPath(entry.filename)
+            unsafe = path.is_absolute() or ".." in path.parts or "\\" in entry.filename
+            if unsafe or ":" in entry.filename or stat.S_ISLNK(entry.external_attr >> 16):
+                raise ExportError(
+                    f"{file} holds {entry.filename!r}, which would be written elsewhere: archive "
+                    "the model again"
+                )
+            if entry.is_dir():
+                continue
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            left = entry.file_size  # what was counted above: the content may be more than is told
+            try:
+                with archive.open(entry) as packed, target.open("wb") as unpacked:
+                    while block := packed.read(BLOCK):
+                        left -= len(block)
+                        if left < 0:
+                            raise zipfile.BadZipFile("it is larger than it says")
+                        unpacked.write(block)
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+                raise ExportError(
+                    f"{entry.filename} in {file} cannot be unpacked ({error}): archive the model "
+                    "again"
+                ) from error
+
+
+def _settings(
+    folder: Path, manifest: dict[str, Any], source: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings outside and inside the section ``handler``."""
+    file = folder / Path(str(manifest.get("configFile") or "model-config.yaml")).name
+    if file.is_file():
+        try:
+            settings = yaml.safe_load(file.read_text("utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = str(error).splitlines()[0]
+            raise ExportError(f"{file.name} of {source} is no YAML ({line}): repair it") from error
+        handler = settings.pop("handler", None) if isinstance(settings, dict) else None
+        if isinstance(handler, dict):
+            return settings, handler
+    if (folder / "setup_config.json").is_file():
+        return {}, _read_json(folder / "setup_config.json", source)
+    raise ExportError(
+        f"{source} has neither a section handler in {file.name} nor a setup_config.json, so that "
+        "its mode is not known: add one of them"
+    )
+
+
+def _serialized(folder: Path, manifest: dict[str, Any], save_mode: str, source: str) -> Path:
+    name = manifest.get("serializedFile")
+    file = folder / Path(str(name)).name
+    if name is None or not file.is_file():
+        raise ExportError(f"{source} has no serialized file {name}: archive the model again")
+    wanted = WEIGHTS.get(file.suffix) if save_mode == "pretrained" else None
+    if wanted and wanted != file.name:
+        return file.rename(folder / wanted)
+    return file
+
+
+def _labels(file: Path, source: str) -> list[str] | None:
+    """In each form that the handler or people have: indices as keys; ``label_list`` as the string
+    of a list, with or without quotes around the names, or as a JSON list."""
+    if not file.is_file():
+        return None
+    content = _read_json(file, source)
+    if "label_list" in content:
+        names = content["label_list"]
+        if isinstance(names, str):
+            names = [name.strip().strip("'\"") for name in names.strip().strip("[]").split(",")]
+        return [str(name) for name in names]
+    if set(content) != {str(index) for index in range(len(content))}:
+        raise ExportError(
+            f"index_to_name.json of {source} does not name the classes 0 to {len(content) - 1} in "
+            "turn: repair it"
+        )
+    return [str(content[str(index)]) for index in range(len(content))]
+
+
+def _read_json(file: Path, source: str) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ExportError(f"{source} has no {file.name}: archive the model again") from None
+    except ValueError as error:
+        raise ExportError(f"{file.name} of {source} is not JSON ({error}): repair it") from error
+    if not isinstance(content, dict):
+        raise ExportError(f"{file.name} of {source} is not a JSON object: repair it")
+    return content
