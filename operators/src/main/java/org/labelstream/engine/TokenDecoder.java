@@ -31,17 +31,15 @@ public enum TokenDecoder {
   },
 
   /**
-   * {@code tokenizers/src/pre_tokenizers/metaspace.rs}, with a blank before the first word, which
-   * goes.
+   * {@code tokenizers/src/pre_tokenizers/metaspace.rs}: the mark is a blank, and nothing in the
+   * first token.
    */
   METASPACE {
     @Override
     public String decode(List<String> tokens) {
       StringBuilder text = new StringBuilder();
       for (int i = 0; i < tokens.size(); i++) {
-        String token = tokens.get(i);
-        text.append(
-            (i == 0 && token.startsWith("▁") ? token.substring(1) : token).replace('▁', ' '));
+        text.append(tokens.get(i).replace("▁", i == 0 ? "" : " "));
       }
       return text.toString();
     }

@@ -94,6 +94,11 @@ public record Tokens(
     }
   }
 
+  /** Which of the texts has more tokens: 0 or 1. */
+  public int longerSequence() {
+    return count(1) > count(0) ? 1 : 0;
+  }
+
   private int count(int sequence) {
     int count = 0;
     for (int of : sequences) {

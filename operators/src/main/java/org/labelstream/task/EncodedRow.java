@@ -5,6 +5,9 @@ import java.util.List;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Logits;
 import org.labelstream.engine.Tokens;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Stage;
 
 /** A row that runs once: its tokens and, once it ran, its logits. */
 final class EncodedRow implements Row {
@@ -13,6 +16,21 @@ final class EncodedRow implements Row {
 
   EncodedRow(Tokens tokens) {
     this.tokens = tokens;
+  }
+
+  /**
+   * A row for each window over a text ({@link Tokens#windows}).
+   *
+   * @throws RejectedRecordException when the stride leaves no room to go on
+   */
+  static List<EncodedRow> windows(Tokens tokens, int sequence, int maxLength, int stride)
+      throws RejectedRecordException {
+    try {
+      return tokens.windows(sequence, maxLength, stride).stream().map(EncodedRow::new).toList();
+    } catch (IllegalArgumentException e) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_PARAMETER, Stage.ENCODE, "in parameters, " + e.getMessage());
+    }
   }
 
   Tokens tokens() {

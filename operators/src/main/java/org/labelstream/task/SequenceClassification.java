@@ -26,6 +26,7 @@ public final class SequenceClassification implements Task {
           "sequence_classification",
           ParameterSpecs.none()
               .orNullInteger("top_k", 1)
+              .orNullInteger("stride", 0)
               .choice("function_to_apply", List.of("default", "softmax", "sigmoid", "none")),
           SequenceClassification::new);
 
@@ -61,9 +62,14 @@ public final class SequenceClassification implements Task {
     }
     // An empty second text is none, as in transformers/tokenization_utils_fast.py.
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
-    Tokens tokens =
-        model.tokenizer().encode(event.text(), pair).truncatedTo(model.folder().maxLength());
-    return new Classified(new EncodedRow(tokens), parameters);
+    Tokens tokens = model.tokenizer().encode(event.text(), pair);
+    int longest = model.folder().maxLength();
+    Integer stride = parameters.integer("stride");
+    List<EncodedRow> rows =
+        stride == null
+            ? List.of(new EncodedRow(tokens.truncatedTo(longest)))
+            : EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
+    return new Classified(rows, parameters);
   }
 
   @Override
@@ -72,22 +78,23 @@ public final class SequenceClassification implements Task {
   }
 
   private final class Classified implements Plan {
-    private final EncodedRow row;
+    private final List<EncodedRow> rows;
     private final Parameters parameters;
 
-    Classified(EncodedRow row, Parameters parameters) {
-      this.row = row;
+    Classified(List<EncodedRow> rows, Parameters parameters) {
+      this.rows = rows;
       this.parameters = parameters;
     }
 
     @Override
     public List<? extends Row> rows() {
-      return List.of(row);
+      return rows;
     }
 
     @Override
     public Prediction join() throws RejectedRecordException {
-      float[] scores = scores(row.logits());
+      // Of a text in windows, the mean of their scores; of one row, its own.
+      float[] scores = Scores.mean(rows.stream().map(row -> scores(row.logits())).toList());
       Scores.checkFinite(scores);
       List<Integer> ranking = new ArrayList<>(scores.length);
       for (int i = 0; i < scores.length; i++) {
@@ -105,7 +112,10 @@ public final class SequenceClassification implements Task {
         }
         fields.put("scores", best);
       }
-      return new Prediction(fields, row.length(), row.tokens().truncated());
+      return new Prediction(
+          fields,
+          rows.stream().mapToInt(EncodedRow::length).sum(),
+          rows.stream().anyMatch(row -> row.tokens().truncated()));
     }
 
     private Map<String, Object> entry(int index, float[] scores) {

@@ -58,20 +58,19 @@ public final class TokenClassification implements Task {
           Stage.DECODE,
           "the field text is missing, which token classification needs: add \"text\": \"…\"");
     }
-    Tokens all = model.tokenizer().encode(event.text(), null);
     Integer stride = parameters.integer("stride");
-    List<EncodedRow> rows = new ArrayList<>();
-    if (stride == null) {
-      rows.add(new EncodedRow(all.truncatedTo(model.folder().maxLength())));
-    } else {
-      try {
-        all.windows(0, model.folder().maxLength(), stride)
-            .forEach(window -> rows.add(new EncodedRow(window)));
-      } catch (IllegalArgumentException e) {
-        throw new RejectedRecordException(
-            ErrorCode.INVALID_PARAMETER, Stage.ENCODE, "in parameters, " + e.getMessage());
-      }
+    String strategy = parameters.text("aggregation_strategy");
+    if (stride != null && (strategy == null || strategy.equals("none"))) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_PARAMETER,
+          Stage.DECODE,
+          "in parameters, stride needs an aggregation_strategy other than none, since windows overlap: add one, such as simple");
     }
+    Tokens all = model.tokenizer().encode(event.text(), null);
+    List<EncodedRow> rows =
+        stride == null
+            ? List.of(new EncodedRow(all.truncatedTo(model.folder().maxLength())))
+            : EncodedRow.windows(all, 0, model.folder().maxLength(), stride);
     return new Recognized(new CodePoints(event.text()), rows, parameters);
   }
 
