@@ -47,16 +47,15 @@ public final class QuestionAnswering implements Task {
 
   @Override
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
-    for (String[] field :
-        new String[][] {{"question", event.question()}, {"context", event.context()}}) {
-      if (field[1] == null || field[1].isEmpty()) {
-        throw new RejectedRecordException(
-            ErrorCode.MISSING_FIELD,
-            Stage.DECODE,
-            "the field "
-                + field[0]
-                + " is missing or empty, which question answering needs: send {\"question\": \"…\", \"context\": \"…\"}");
-      }
+    String question = Required.field(event.question(), "question", "question answering");
+    String context = Required.field(event.context(), "context", "question answering");
+    if (question.isEmpty() || context.isEmpty()) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_FIELD,
+          Stage.DECODE,
+          "the field "
+              + (question.isEmpty() ? "question" : "context")
+              + " is empty: question answering needs a question and a context with words");
     }
     int longest = model.folder().maxLength();
     int maxSeqLen = parameters.integer("max_seq_len", Math.min(longest, MAX_SEQ_LEN));
@@ -75,7 +74,7 @@ public final class QuestionAnswering implements Task {
     try {
       model
           .tokenizer()
-          .encode(event.question(), event.context())
+          .encode(question, context)
           .windows(CONTEXT, maxSeqLen, stride)
           .forEach(window -> rows.add(new EncodedRow(window)));
     } catch (IllegalArgumentException e) {
@@ -86,7 +85,7 @@ public final class QuestionAnswering implements Task {
               + e.getMessage()
               + "): shorten it, or set a lower doc_stride");
     }
-    return new Answered(new CodePoints(event.context()), rows, parameters);
+    return new Answered(new CodePoints(context), rows, parameters);
   }
 
   @Override

@@ -7,12 +7,9 @@ import java.util.List;
 import java.util.Map;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Tokens;
-import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.LabelMapping;
-import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
-import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
 
 /**
@@ -36,12 +33,7 @@ public final class SequenceClassification implements Task {
 
   private SequenceClassification(LoadedModel model) {
     this.model = model;
-    this.labels = model.folder().labels();
-    if (labels == null) {
-      throw new InvalidModelException(
-          model.folder().path()
-              + " names no classes, so it cannot classify: export it for the task");
-    }
+    this.labels = Required.labels(model);
     this.defaultFunction = defaultFunction(model.folder().manifest().problemType(), labels.size());
   }
 
@@ -54,15 +46,10 @@ public final class SequenceClassification implements Task {
 
   @Override
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
-    if (event.text() == null) {
-      throw new RejectedRecordException(
-          ErrorCode.MISSING_FIELD,
-          Stage.DECODE,
-          "the field text is missing, which sequence classification needs: add \"text\": \"…\"");
-    }
+    String text = Required.field(event.text(), "text", "sequence classification");
     // An empty second text is none, as in transformers/tokenization_utils_fast.py.
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
-    Tokens tokens = model.tokenizer().encode(event.text(), pair);
+    Tokens tokens = model.tokenizer().encode(text, pair);
     int longest = model.folder().maxLength();
     Integer stride = parameters.integer("stride");
     List<EncodedRow> rows =

@@ -9,7 +9,6 @@ import java.util.Set;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.TokenDecoder;
 import org.labelstream.engine.Tokens;
-import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.LabelMapping;
 import org.labelstream.model.Manifest;
 import org.labelstream.record.ErrorCode;
@@ -41,23 +40,13 @@ public final class TokenClassification implements Task {
 
   private TokenClassification(LoadedModel model) {
     this.model = model;
-    this.labels = model.folder().labels();
-    if (labels == null) {
-      throw new InvalidModelException(
-          model.folder().path()
-              + " names no classes, so it cannot classify: export it for the task");
-    }
+    this.labels = Required.labels(model);
     this.decoder = TokenDecoder.of(model.folder().manifest());
   }
 
   @Override
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
-    if (event.text() == null) {
-      throw new RejectedRecordException(
-          ErrorCode.MISSING_FIELD,
-          Stage.DECODE,
-          "the field text is missing, which token classification needs: add \"text\": \"…\"");
-    }
+    String text = Required.field(event.text(), "text", "token classification");
     Integer stride = parameters.integer("stride");
     String strategy = parameters.text("aggregation_strategy");
     if (stride != null && (strategy == null || strategy.equals("none"))) {
@@ -66,12 +55,12 @@ public final class TokenClassification implements Task {
           Stage.DECODE,
           "in parameters, stride needs an aggregation_strategy other than none, since windows overlap: add one, such as simple");
     }
-    Tokens all = model.tokenizer().encode(event.text(), null);
+    Tokens all = model.tokenizer().encode(text, null);
     List<EncodedRow> rows =
         stride == null
             ? List.of(new EncodedRow(all.truncatedTo(model.folder().maxLength())))
             : EncodedRow.windows(all, 0, model.folder().maxLength(), stride);
-    return new Recognized(new CodePoints(event.text()), rows, parameters);
+    return new Recognized(new CodePoints(text), rows, parameters);
   }
 
   @Override

@@ -117,7 +117,7 @@ class LaneTest {
 
     @Override
     public Plan plan(TextEvent event, Parameters parameters) {
-      throw new UnsupportedOperationException();
+      throw new IllegalStateException("this test never plans");
     }
 
     @Override
