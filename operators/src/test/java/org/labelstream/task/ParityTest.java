@@ -14,7 +14,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.labelstream.engine.DeviceChoice;
@@ -35,6 +38,35 @@ class ParityTest {
   private static final float TOLERANCE = 1e-4f;
   private static final int[] BATCH_SIZES = {1, 7, 1000};
   private static final ObjectMapper JSON = new ObjectMapper();
+
+  /** A line of the table for each folder that was compared. */
+  private static final Map<String, String> TABLE = new TreeMap<>();
+
+  private static int compared;
+  private static float largestDifference;
+
+  @AfterAll
+  static void printTable() {
+    System.out.println("| model | precision | inputs compared | agreement |");
+    System.out.println("| --- | --- | --- | --- |");
+    TABLE.values().forEach(System.out::println);
+  }
+
+  private static void tell(Path folder, String precision, int inputs, String agreement) {
+    TABLE.put(
+        folder.getFileName().toString(),
+        "| %s | %s | %d | %s |".formatted(folder.getFileName(), precision, inputs, agreement));
+  }
+
+  static List<Path> reducedPrecisions() throws IOException {
+    try (Stream<Path> paths = Files.list(FIXTURES)) {
+      return paths
+          .filter(
+              path -> path.getFileName().toString().matches(".*-token_classification-(bf16|int8)"))
+          .sorted()
+          .toList();
+    }
+  }
 
   static List<Path> sequenceClassifiers() throws IOException {
     return folders("sequence_classification");
@@ -82,15 +114,62 @@ class ParityTest {
     compare(folder, QuestionAnswering.TYPE, ParityTest::answersAgree);
   }
 
-  private static void compare(Path path, TaskType type, Agreement agreement) throws Exception {
-    Map<String, JsonNode> inputs = new HashMap<>();
-    for (String file : List.of("texts.json", "inputs.json")) {
-      if (Files.exists(FIXTURES.resolve(file))) {
-        JSON.readTree(FIXTURES.resolve(file).toFile())
-            .properties()
-            .forEach(entry -> inputs.put(entry.getKey(), entry.getValue()));
+  /**
+   * The same checkpoint in fp32 is the reference; random weights make this a hard test of a
+   * precision.
+   */
+  @ParameterizedTest
+  @MethodSource("reducedPrecisions")
+  void mostTokensGetTheLabelThatTheyGetInFullPrecision(Path path) throws Exception {
+    String name = path.getFileName().toString();
+    String precision = name.substring(name.lastIndexOf('-') + 1);
+    Path full = FIXTURES.resolve(name.substring(0, name.lastIndexOf('-')));
+    List<TextEvent> events = events(inputs().get("few_entities"));
+    Parameters all =
+        TokenClassification.TYPE.parameters().parse(Map.of("ignore_labels", List.of()));
+    List<List<String>> labels = new ArrayList<>();
+    for (Path folder : List.of(full, path)) {
+      ModelFolder read = ModelFolder.read(folder, ModelFolder.Verify.REQUIRED);
+      assertThat(read.manifest().precision()).isEqualTo(folder.equals(full) ? "fp32" : precision);
+      try (LoadedModel model = LoadedModel.lease(read, DeviceChoice.CPU)) {
+        Task task = TokenClassification.TYPE.factory().create(model);
+        List<String> found = new ArrayList<>();
+        for (Prediction prediction : predict(task, events, all, 1)) {
+          for (Object entity : (List<?>) prediction.fields().get("entities")) {
+            found.add((String) ((Map<?, ?>) entity).get("entity"));
+          }
+        }
+        labels.add(found);
       }
     }
+    assertThat(labels.get(0)).hasSameSizeAs(labels.get(1)).hasSizeGreaterThan(200);
+    long equal =
+        IntStream.range(0, labels.get(0).size())
+            .filter(i -> labels.get(0).get(i).equals(labels.get(1).get(i)))
+            .count();
+    double share = (double) equal / labels.get(0).size();
+    tell(
+        path,
+        precision,
+        events.size(),
+        "%.3f of %d labels equal to fp32".formatted(share, labels.get(0).size()));
+    assertThat(share).isGreaterThan(0.75);
+  }
+
+  private static Map<String, JsonNode> inputs() throws IOException {
+    Map<String, JsonNode> inputs = new HashMap<>();
+    for (String file : List.of("texts.json", "inputs.json")) {
+      JSON.readTree(FIXTURES.resolve(file).toFile())
+          .properties()
+          .forEach(entry -> inputs.put(entry.getKey(), entry.getValue()));
+    }
+    return inputs;
+  }
+
+  private static void compare(Path path, TaskType type, Agreement agreement) throws Exception {
+    Map<String, JsonNode> inputs = inputs();
+    compared = 0;
+    largestDifference = 0;
     JsonNode expected =
         JSON.readTree(FIXTURES.resolve(path.getFileName() + ".expected.json").toFile());
     ModelFolder folder = ModelFolder.read(path, ModelFolder.Verify.REQUIRED);
@@ -110,11 +189,23 @@ class ParityTest {
             } else {
               assertThat(predictions.get(i)).as(where).isNotNull();
               agreement.check(predictions.get(i), results.get(i), where);
+              compared += batchSize == 1 ? 1 : 0;
             }
           }
         }
       }
     }
+    tell(
+        path,
+        folder.manifest().precision(),
+        compared,
+        "largest difference of a score %.1e".formatted(largestDifference));
+  }
+
+  private static void scoreAgrees(Float score, JsonNode expected, String where) {
+    float reference = (float) expected.asDouble();
+    assertThat(score).as(where).isCloseTo(reference, within(TOLERANCE));
+    largestDifference = Math.max(largestDifference, Math.abs(score - reference));
   }
 
   /**
@@ -195,9 +286,7 @@ class ParityTest {
     assertThat(scores).as(where).hasSameSizeAs(expected.get("scores"));
     float best = (float) expected.get("scores").get(0).get("score").asDouble();
     for (JsonNode score : expected.get("scores")) {
-      assertThat(scores.get(score.get("label").asText()))
-          .as(where)
-          .isCloseTo((float) score.get("score").asDouble(), within(TOLERANCE));
+      scoreAgrees(scores.get(score.get("label").asText()), score.get("score"), where);
     }
     if (expected.get("scores").size() == 1
         || best - expected.get("scores").get(1).get("score").asDouble() > TOLERANCE) {
@@ -246,7 +335,7 @@ class ParityTest {
     for (int i = 0; i < probable; i++) {
       List<Object> row = new ArrayList<>(((Map<?, ?>) answers.get(i)).values());
       double score = rows.get(i).get(1).asDouble();
-      assertThat((Float) row.get(1)).as(where).isCloseTo((float) score, within(TOLERANCE));
+      scoreAgrees((Float) row.get(1), rows.get(i).get(1), where);
       if (isApart(rows, i, score)) {
         rowsAgree(row, rows.get(i), where + ", answer " + i);
       }
@@ -268,9 +357,7 @@ class ParityTest {
     assertThat(row).as(where).hasSameSizeAs(expected);
     for (int i = 0; i < row.size(); i++) {
       if (row.get(i) instanceof Float score) {
-        assertThat(score)
-            .as(where)
-            .isCloseTo((float) expected.get(i).asDouble(), within(TOLERANCE));
+        scoreAgrees(score, expected.get(i), where);
       } else {
         // The reference was given U+FFFD for each lone surrogate; ours are the event's own words.
         String value = row.get(i).toString().replaceAll("\\p{Cs}", "\ufffd");

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The parity table: every fixture model against the outputs of the Hugging Face pipelines for the same checkpoint.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+case "${1:-}" in
+  -h | --help)
+    cat <<'USAGE'
+Usage: scripts/parity.sh
+
+Runs the fixture models (random weights, all architectures, tasks and precisions) over the recorded inputs and prints
+how far the results are from those of the Hugging Face pipelines. The exit status is 0 when all agree: scores within
+1e-4 in fp32, and labels, spans and words wherever the reference's own margin is larger.
+USAGE
+    exit 0
+    ;;
+  '') ;;
+  *) misuse "There is no option $1" ;;
+esac
+
+find_java
+log="$ROOT/target/parity.log"
+mkdir -p "$ROOT/target"
+say "Comparing (about a minute) ..."
+status=0
+mvn -B -ntp -f "$ROOT/pom.xml" -pl operators test -Dtest=ParityTest -Dspotless.check.skip=true >"$log" 2>&1 </dev/null || status=$?
+grep '^| ' "$log" || true
+[ "$status" -eq 0 ] || fail "Not all agree: see $log."
