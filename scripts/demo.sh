@@ -33,23 +33,27 @@ export LABELSTREAM_STATE
 kafka() { "$ROOT/scripts/kafka-local.sh" "$@"; }
 flink() { "$ROOT/scripts/flink-local.sh" "$@"; }
 
+# Goes through whatever happens: a second Ctrl-C, or a terminal that has gone.
 stop() {
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' INT TERM HUP
+  set +e
   say ""
   say "Stopping Flink and Kafka ..."
-  flink stop >&2 || true
-  kafka stop >&2 || true
+  flink stop >&2
+  kafka stop >&2
 }
 
 find_java
 ensure_built kafka-local scripts/flink-local job
 if kafka status >/dev/null || flink status >/dev/null; then
-  fail "The demo runs already, in another terminal: press Ctrl-C there first."
+  fail "The demo runs already: press Ctrl-C in its terminal, or, where that has gone, stop it with LABELSTREAM_STATE=$LABELSTREAM_STATE scripts/flink-local.sh stop and the same for scripts/kafka-local.sh."
 fi
 rm -rf "${LABELSTREAM_STATE:?}/kafka" "$LABELSTREAM_STATE/flink/checkpoints"
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+trap 'exit 129' HUP
 
 kafka start --port "$(free_port 9092)" >&2
 LABELSTREAM_KAFKA="$(cat "$LABELSTREAM_STATE/kafka/address")"
@@ -76,7 +80,10 @@ cat "$LABELSTREAM_STATE/labels.jsonl"
 say ""
 say "The topic dead-letters, with what is wrong in the headers:"
 say ""
-kafka consume dead-letters --headers --max "$broken" --timeout 60s
+kafka consume dead-letters --headers --max "$broken" --timeout 60s >"$LABELSTREAM_STATE/dead-letters.txt"
+cat "$LABELSTREAM_STATE/dead-letters.txt"
+[ "$(wc -l <"$LABELSTREAM_STATE/dead-letters.txt")" -eq "$broken" ] ||
+  fail "The broken text has not come out within 60 s: see $LABELSTREAM_STATE/flink/log."
 say ""
 say "Each text is in one of the two topics. That was $labelled labelled records and $broken dead letter, all through Kafka."
 if "$once"; then

@@ -122,7 +122,7 @@ public final class Main implements Callable<Integer> {
   private static URI uri(String config) {
     return ModelFetcher.isLocal(config)
         ? ModelFetcher.localPath(config).toAbsolutePath().normalize().toUri()
-        : URI.create(config);
+        : new org.apache.flink.core.fs.Path(config).toUri();
   }
 
   /** A model's place: relative paths are relative to the job file. */
@@ -134,6 +134,8 @@ public final class Main implements Callable<Integer> {
       Path folder = ModelFetcher.localPath(config).toAbsolutePath().getParent();
       return folder.resolve(model).normalize().toString();
     }
-    return URI.create(config).resolve(model).toString();
+    return new org.apache.flink.core.fs.Path(
+            new org.apache.flink.core.fs.Path(config).getParent(), model)
+        .toString();
   }
 }

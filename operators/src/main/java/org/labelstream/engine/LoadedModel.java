@@ -35,7 +35,8 @@ public final class LoadedModel implements AutoCloseable {
 
   private static final Map<Key, Shared> LOADED = new HashMap<>();
 
-  private record Key(String path, String version, int maxLength, Device device) {}
+  /** A folder by its name and content: fetched twice, it is one. */
+  private record Key(String name, String version, int maxLength, Device device) {}
 
   /** What the leases share. */
   private static final class Shared {
@@ -71,12 +72,7 @@ public final class LoadedModel implements AutoCloseable {
     Device device = Devices.lease(choice, engine);
     try {
       synchronized (LOADED) {
-        Key key =
-            new Key(
-                folder.path().toAbsolutePath().normalize().toString(),
-                folder.version(),
-                folder.maxLength(),
-                device);
+        Key key = new Key(folder.name(), folder.version(), folder.maxLength(), device);
         Shared shared = LOADED.get(key);
         if (shared == null) {
           shared = load(folder, device);
@@ -85,7 +81,7 @@ public final class LoadedModel implements AutoCloseable {
         shared.leases++;
         return new LoadedModel(folder, key, shared);
       }
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | Error e) {
       Devices.giveBack(device);
       throw e;
     }
@@ -111,7 +107,7 @@ public final class LoadedModel implements AutoCloseable {
           device,
           (System.nanoTime() - start) / 1_000_000);
       return shared;
-    } catch (IOException | MalformedModelException | RuntimeException e) {
+    } catch (IOException | MalformedModelException | RuntimeException | LinkageError e) {
       if (tokenizer != null) {
         tokenizer.close();
       }
@@ -199,7 +195,7 @@ public final class LoadedModel implements AutoCloseable {
   }
 
   /** The first line of what went wrong: libtorch's messages carry a native stack trace below it. */
-  private static String firstLine(Exception e) {
+  private static String firstLine(Throwable e) {
     String message = e.getMessage() == null ? e.toString() : e.getMessage();
     return message
         .lines()

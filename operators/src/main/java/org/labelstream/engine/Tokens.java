@@ -28,6 +28,12 @@ public record Tokens(
     int[] words,
     boolean truncated) {
 
+  /**
+   * More windows than any sensible text and stride make: one record must not take a worker's day,
+   * or all memory.
+   */
+  private static final int MAX_WINDOWS = 2_000;
+
   /** How many tokens there are. */
   public int length() {
     return ids.length;
@@ -68,7 +74,7 @@ public record Tokens(
    * @param sequence the text that is cut, 0 or 1
    * @param maxLength of each row, special tokens and the other text included
    * @param stride how many tokens a window shares with the one before it
-   * @throws IllegalArgumentException when the stride leaves no room to go on
+   * @throws IllegalArgumentException when the stride leaves no room to go on, or hardly any
    */
   public List<Tokens> windows(int sequence, int maxLength, int stride) {
     if (length() <= maxLength) {
@@ -83,6 +89,17 @@ public record Tokens(
               + " tokens leaves no room to go on in rows that have "
               + Math.max(0, room)
               + " tokens for the text: lower it");
+    }
+    long count = 1 + (content - room + room - stride - 1L) / (room - stride);
+    if (count > MAX_WINDOWS) {
+      throw new IllegalArgumentException(
+          "a stride of "
+              + stride
+              + " tokens would make "
+              + count
+              + " windows of this text, but at most "
+              + MAX_WINDOWS
+              + " are made: lower it, or shorten the text");
     }
     List<Tokens> windows = new ArrayList<>();
     for (int start = 0; ; start += room - stride) {

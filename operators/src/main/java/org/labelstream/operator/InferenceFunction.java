@@ -1,5 +1,8 @@
 package org.labelstream.operator;
 
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.nio.file.NoSuchFileException;
 import java.util.List;
 import java.util.concurrent.RejectedExecutionException;
 import org.apache.flink.api.common.functions.OpenContext;
@@ -68,12 +71,33 @@ public final class InferenceFunction extends RichAsyncFunction<SourceRecord, Out
       task = type.factory().create(model);
       codec = new EventCodec(settings.pipeline(), settings.format(), settings.maxValueBytes());
       lane = new Lane(task, settings.batch().policy(model.onGpu()), settings.timeout());
-    } catch (InvalidModelException | EngineException | IllegalArgumentException e) {
+    } catch (InvalidModelException | EngineException | IllegalArgumentException | LinkageError e) {
+      if (isPassing(e)) {
+        throw new IOException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
+      }
       // What is wrong here stays wrong however often the job restarts.
       throw new SuppressRestartsException(
           new IllegalStateException(
-              "Pipeline " + settings.pipeline() + " cannot start: " + e.getMessage(), e));
+              "Pipeline " + settings.pipeline() + " cannot start: " + reason(e), e));
     }
+  }
+
+  /**
+   * Whether a storage did not answer, which a restart may find mended; what is not there will not
+   * be.
+   */
+  private static boolean isPassing(Throwable e) {
+    return e.getCause() instanceof IOException cause
+        && !(cause instanceof FileNotFoundException)
+        && !(cause instanceof NoSuchFileException);
+  }
+
+  private static String reason(Throwable e) {
+    return e instanceof LinkageError
+        ? "DJL cannot be loaded ("
+            + e
+            + "): unpack labelstream-lib into Flink's lib/ folder and restart the cluster"
+        : e.getMessage();
   }
 
   /** The task that a folder's model was made for. */
@@ -103,7 +127,7 @@ public final class InferenceFunction extends RichAsyncFunction<SourceRecord, Out
           new Completion(record, decoded, future));
     } catch (RejectedRecordException e) {
       complete(future, new Outcome.Failed(record, e.letter()));
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
       LOG.warn("The record at {} could not be encoded", record.position(), e);
       complete(
           future,

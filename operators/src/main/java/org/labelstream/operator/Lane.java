@@ -115,12 +115,25 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   @Override
   public Runnable poll() {
     List<Item> batch = batcher.poll();
-    return batch.isEmpty() ? null : () -> run(batch);
+    return batch.isEmpty() ? null : () -> runAndAnswer(batch);
   }
 
   @Override
   public long nanosUntilReady() {
     return batcher.nanosUntilReady();
+  }
+
+  /**
+   * Whatever goes wrong around a batch, its records are answered: Flink would wait for ever for one
+   * that is not.
+   */
+  private void runAndAnswer(List<Item> batch) {
+    try {
+      run(batch);
+    } catch (RuntimeException | Error e) {
+      LOG.error("A batch could not be run", e);
+      batch.forEach(item -> item.record.reject(ErrorCode.INFERENCE_FAILED, failure(e)));
+    }
   }
 
   private void run(List<Item> batch) {

@@ -3,6 +3,7 @@ package org.labelstream.operator;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URI;
+import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -59,7 +60,14 @@ public final class ModelFetcher implements AutoCloseable {
 
   /** The path of a local model. */
   public static Path localPath(String model) {
-    return scheme(model) == null ? Path.of(model) : Path.of(URI.create(model).getPath());
+    if (scheme(model) == null) {
+      return Path.of(model);
+    }
+    try {
+      return Path.of(new URI(model).getPath());
+    } catch (URISyntaxException e) {
+      return Path.of(new org.apache.flink.core.fs.Path(model).getPath()); // blanks as they are
+    }
   }
 
   private static String scheme(String model) {

@@ -58,17 +58,23 @@ public final class ParameterSpecs {
         });
   }
 
-  /** These, and a whole number of at least {@code min}. */
-  public ParameterSpecs integer(String name, int min) {
+  /** These, and a whole number from {@code min} to {@code max}. */
+  public ParameterSpecs integer(String name, int min, int max) {
     Check orNull = none().orNullInteger(name, min).checks.get(name);
     return with(
         name,
         (given, value) -> {
-          if (value == null) {
-            throw new IllegalArgumentException(
-                given + " is null, but must be a whole number from " + min + " on");
+          if (value != null && (int) orNull.apply(given, value) <= max) {
+            return orNull.apply(given, value);
           }
-          return orNull.apply(given, value);
+          throw new IllegalArgumentException(
+              given
+                  + " is "
+                  + describe(value)
+                  + ", but must be a whole number from "
+                  + min
+                  + " to "
+                  + max);
         });
   }
 

@@ -25,10 +25,10 @@ public final class QuestionAnswering implements Task {
       new TaskType(
           "question_answering",
           ParameterSpecs.none()
-              .integer("top_k", 1)
-              .integer("max_answer_len", 1)
-              .integer("max_seq_len", 1)
-              .integer("doc_stride", 0)
+              .integer("top_k", 1, 1_000)
+              .integer("max_answer_len", 1, 10_000)
+              .integer("max_seq_len", 1, 1_000_000)
+              .integer("doc_stride", 0, 1_000_000)
               .flag("handle_impossible_answer")
               .flag("align_to_words"),
           QuestionAnswering::new);
@@ -133,7 +133,7 @@ public final class QuestionAnswering implements Task {
 
     @Override
     public Prediction join() throws RejectedRecordException {
-      List<Answer> answers = new ArrayList<>();
+      Map<String, Answer> merged = new LinkedHashMap<>();
       double nullScore = 1_000_000;
       int tokens = 0;
       for (EncodedRow row : rows) {
@@ -145,11 +145,12 @@ public final class QuestionAnswering implements Task {
           // Of spans without any probability the reference keeps those that its sort happens to
           // leave in front.
           if (desired[span.start()] && desired[span.end()] && span.score() > 0) {
-            add(answers, row.tokens(), span);
+            add(merged, row.tokens(), span);
           }
         }
         tokens += row.length();
       }
+      List<Answer> answers = new ArrayList<>(merged.values());
       if (impossible) {
         answers.add(new Answer("", nullScore, 0, 0));
       }
@@ -198,7 +199,7 @@ public final class QuestionAnswering implements Task {
     }
 
     /** Adds a span; the scores of answers with the same words are added up. */
-    private void add(List<Answer> answers, Tokens tokens, Spans.Span span) {
+    private void add(Map<String, Answer> answers, Tokens tokens, Spans.Span span) {
       int first = alignToWords ? firstOfWord(tokens, tokens.words()[span.start()]) : -1;
       int last = alignToWords ? lastOfWord(tokens, tokens.words()[span.end()]) : -1;
       boolean aligned = first >= 0 && last >= 0;
@@ -206,13 +207,10 @@ public final class QuestionAnswering implements Task {
       int end = tokens.ends()[aligned ? last : span.end()];
       String text = context.slice(start, end);
       String lower = text.toLowerCase(Locale.ROOT);
-      for (int i = 0; i < answers.size(); i++) {
-        if (answers.get(i).text().toLowerCase(Locale.ROOT).equals(lower)) {
-          answers.set(i, answers.get(i).plus(span.score()));
-          return;
-        }
-      }
-      answers.add(new Answer(text, span.score(), start, end));
+      answers.merge(
+          lower,
+          new Answer(text, span.score(), start, end),
+          (earlier, later) -> earlier.plus(later.score()));
     }
   }
 

@@ -74,4 +74,16 @@ class SequenceClassificationTest {
           .hasMessageContaining("lower it");
     }
   }
+
+  @Test
+  void aStrideThatMakesThousandsOfWindowsIsRefusedBeforeTheyAreMade() throws Exception {
+    ModelFolder folder = ModelFolder.read(BERT, ModelFolder.Verify.REQUIRED);
+    try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
+      TextEvent hostile = TextEvent.ofText("a ".repeat(100_000));
+      assertThatThrownBy(() -> predict(model, hostile, Map.of("stride", 61L)))
+          .isInstanceOf(RejectedRecordException.class)
+          .hasMessageContaining("would make 99939 windows")
+          .hasMessageContaining("lower it");
+    }
+  }
 }

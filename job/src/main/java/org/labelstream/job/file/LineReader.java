@@ -26,7 +26,7 @@ import org.labelstream.record.SourceRecord;
  */
 final class LineReader implements SourceReader<SourceRecord, LineSource.NoSplit> {
 
-  private static final int QUEUE = 1024;
+  private static final int QUEUE = 64;
 
   private final List<String> files;
   private final long maxLineBytes;
@@ -34,7 +34,7 @@ final class LineReader implements SourceReader<SourceRecord, LineSource.NoSplit>
   private final Deque<SourceRecord> lines = new ArrayDeque<>();
   private CompletableFuture<Void> available = new CompletableFuture<>();
   private boolean ended;
-  private IOException failure;
+  private Throwable failure;
   private boolean closed;
 
   LineReader(List<String> files, long maxLineBytes) {
@@ -50,7 +50,7 @@ final class LineReader implements SourceReader<SourceRecord, LineSource.NoSplit>
   }
 
   private void readAll() {
-    IOException problem = null;
+    Throwable problem = null;
     try {
       for (String file : files) {
         if (file.equals("-")) {
@@ -61,8 +61,8 @@ final class LineReader implements SourceReader<SourceRecord, LineSource.NoSplit>
           }
         }
       }
-    } catch (IOException e) {
-      problem = e;
+    } catch (IOException | RuntimeException | OutOfMemoryError e) {
+      problem = e; // told by pollNext: without it the job would wait for lines for ever
     }
     synchronized (lines) {
       ended = true;
@@ -120,7 +120,7 @@ final class LineReader implements SourceReader<SourceRecord, LineSource.NoSplit>
       lines.notifyAll();
       if (next == null && ended) {
         if (failure != null) {
-          throw failure;
+          throw new IOException("The lines cannot be read: " + failure.getMessage(), failure);
         }
         return InputStatus.END_OF_INPUT;
       }

@@ -141,6 +141,14 @@ public final class JobFile {
     Map<String, String> consumer = merged(common, properties(kafka, "consumer"));
     Map<String, String> producer = merged(common, properties(kafka, "producer"));
     kafka.finish();
+    String maxRequest = producer.get("max.request.size");
+    if (maxRequest != null && !maxRequest.strip().matches("[1-9][0-9]{0,8}")) {
+      kafka.problem(
+          kafka.line(),
+          "kafka.producer.max.request.size is "
+              + maxRequest
+              + ", but must be a whole number of bytes, since records are measured against it");
+    }
     if (!consumer.containsKey("bootstrap.servers") || !producer.containsKey("bootstrap.servers")) {
       kafka.problem(
           kafka.line(),
@@ -197,7 +205,7 @@ public final class JobFile {
     DeviceChoice device = section.choice("device", DeviceChoice.class, DeviceChoice.AUTO);
 
     YamlSection input = section.section("input");
-    String inputTopic = input.requiredText("topic");
+    String inputTopic = topicName(input);
     EventFormat format = input.choice("format", EventFormat.class, EventFormat.AUTO);
     Start start = start(input);
     boolean bounded = bounded(input);
@@ -243,6 +251,16 @@ public final class JobFile {
         deadLetterTopic,
         order,
         parallelism);
+  }
+
+  private static String topicName(YamlSection section) {
+    String topic = section.requiredText("topic");
+    if (topic != null && !topic.isBlank() && !topic.matches("[A-Za-z0-9._-]{1,249}")) {
+      section.problem(
+          "topic",
+          "is " + topic + ", but Kafka allows only letters, digits, dots, hyphens and underscores");
+    }
+    return topic;
   }
 
   private static Start start(YamlSection input) {
@@ -291,7 +309,7 @@ public final class JobFile {
   }
 
   private static String outputTopic(YamlSection section, String inputTopic) {
-    String topic = section.requiredText("topic");
+    String topic = topicName(section);
     if (topic != null && topic.equals(inputTopic)) {
       section.problem(
           "topic",
@@ -316,7 +334,7 @@ public final class JobFile {
       return;
     }
     YamlSection section = pipeline.section("explanations");
-    section.requiredText("topic");
+    topicName(section);
     When when = section.choice("when", When.class, When.REQUESTED);
     String steps = section.text("steps");
     if (steps != null && !steps.equals("adaptive")) {

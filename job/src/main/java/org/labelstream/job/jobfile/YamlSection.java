@@ -29,6 +29,8 @@ import org.snakeyaml.engine.v2.nodes.Tag;
  */
 final class YamlSection {
 
+  private static final Duration LONGEST = Duration.ofDays(30);
+
   private final String path;
   private final int line;
   private final Map<String, Node> values = new LinkedHashMap<>();
@@ -158,7 +160,12 @@ final class YamlSection {
       return ifAbsent;
     }
     try {
-      return TimeUtils.parseDuration(text);
+      Duration duration = TimeUtils.parseDuration(text);
+      if (duration.compareTo(LONGEST) <= 0) {
+        return duration;
+      }
+      problem(key, "is " + text + ", but may be at most " + LONGEST.toDays() + " days");
+      return ifAbsent;
     } catch (IllegalArgumentException | ArithmeticException e) {
       problem(key, "is " + text + ", but must be a time such as 60s, 500ms or 5min");
       return ifAbsent;

@@ -40,8 +40,14 @@ public final class KafkaPipelines {
   /** The producer's default for {@code max.request.size}, in bytes. */
   private static final int MAX_REQUEST_BYTES = 1 << 20;
 
-  /** The broker's default for {@code message.timestamp.after.max.ms}. */
-  private static final Duration MAX_FUTURE = Duration.ofHours(1);
+  /** The producer's default for {@code buffer.memory}, in bytes. */
+  private static final long BUFFER_BYTES = 32 << 20;
+
+  /**
+   * Below the broker's default for {@code message.timestamp.after.max.ms}, an hour by its own
+   * clock.
+   */
+  private static final Duration MAX_FUTURE = Duration.ofMinutes(55);
 
   /**
    * Below any broker's {@code transaction.max.timeout.ms} (15 minutes by default), which would
@@ -163,9 +169,14 @@ public final class KafkaPipelines {
         .build();
   }
 
+  /** The largest record that the producer sends; a record must also fit into its buffer. */
   private long maxRequestBytes() {
-    String given = job.producer().get("max.request.size");
-    return given == null ? MAX_REQUEST_BYTES : Long.parseLong(given.strip());
+    String request = job.producer().get("max.request.size");
+    String buffer = job.producer().get("buffer.memory");
+    long bytes = request == null ? MAX_REQUEST_BYTES : Long.parseLong(request.strip());
+    return buffer != null && buffer.strip().matches("[0-9]{1,18}")
+        ? Math.min(bytes, Long.parseLong(buffer.strip()))
+        : Math.min(bytes, BUFFER_BYTES);
   }
 
   /**
