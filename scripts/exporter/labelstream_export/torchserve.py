@@ -189,8 +189,15 @@ def _settings(
 
 def _serialized(folder: Path, manifest: dict[str, Any], save_mode: str, source: str) -> Path:
     name = manifest.get("serializedFile")
+    if name is None:  # the archiver lets it be left out where the weights are among the extra files
+        name = next((weights for weights in WEIGHTS.values() if (folder / weights).is_file()), None)
+    if name is None:
+        raise ExportError(
+            f"{source} has no model weights, and its manifest names no serializedFile: archive the "
+            "model again"
+        )
     file = folder / Path(str(name)).name
-    if name is None or not file.is_file():
+    if not file.is_file():
         raise ExportError(f"{source} has no serialized file {name}: archive the model again")
     wanted = WEIGHTS.get(file.suffix) if save_mode == "pretrained" else None
     if wanted and wanted != file.name:

@@ -161,6 +161,17 @@ def test_older_archives_have_a_setup_config(tmp_path):
     assert handler["handler"]["FasterTransformer"] is False
 
 
+def test_weights_among_the_extra_files_need_no_serialized_file(tmp_path):
+    archive = unpacked(tmp_path, save_mode="pretrained")
+    content = json.loads((archive / "MAR-INF" / "MANIFEST.json").read_text())
+    del content["model"]["serializedFile"]
+    (archive / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(content))
+    export(checkpoint=str(packed(archive)), task=None, output=tmp_path / "model")
+    assert labels_of(tmp_path / "model") == NAMES
+    (archive / "model.safetensors").unlink()
+    refuse(archive, tmp_path / "other", "has no model weights, and its manifest names no")
+
+
 def refuse(archive: Path, tmp_path: Path, sentence: str, **arguments) -> None:
     with pytest.raises(ExportError, match=sentence) as failure:
         export(
