@@ -5,7 +5,6 @@ import java.io.InputStream;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.util.concurrent.Callable;
 import org.apache.flink.client.program.ProgramParametrizationException;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
@@ -29,7 +28,7 @@ import picocli.CommandLine.Option;
     description = "Labels texts from Kafka with Hugging Face models, as a job file says.",
     mixinStandardHelpOptions = true,
     versionProvider = Main.Version.class)
-public final class Main implements Callable<Integer> {
+public final class Main {
 
   private static final long CHECKPOINT_INTERVAL_MS = 10_000;
 
@@ -63,7 +62,7 @@ public final class Main implements Callable<Integer> {
       if (CommandLine.printHelpIfRequested(commandLine.getParseResult())) {
         return;
       }
-      main.call();
+      main.submit();
     } catch (CommandLine.ParameterException e) {
       throw new ProgramParametrizationException(
           e.getMessage() + ": see labelstream-job.jar --help");
@@ -72,14 +71,12 @@ public final class Main implements Callable<Integer> {
     }
   }
 
-  @Override
-  public Integer call() throws Exception {
-    JobSpec job = JobFile.read(config, content(config), Main.this::resolve);
+  private void submit() throws Exception {
+    JobSpec job = JobFile.read(config, content(config), this::resolve);
     job.notices().forEach(System.err::println);
     StreamExecutionEnvironment env = environment(job);
     KafkaPipelines.build(env, job);
     env.execute(job.name());
-    return 0;
   }
 
   /**

@@ -1,7 +1,6 @@
 package org.labelstream.engine;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -59,12 +58,12 @@ public record Tokens(
       longer = shorter + room % 2;
     }
     if (second == 0) {
-      return select(window(0, 0, room), true);
+      return window(begin(0), first, 0, room, true);
     }
     int keptFirst = first > second ? longer : shorter;
     int keptSecond = first > second ? shorter : longer;
-    Tokens cut = select(window(1, 0, keptSecond), true);
-    return cut.select(cut.window(0, 0, keptFirst), true);
+    Tokens cut = window(begin(1), second, 0, keptSecond, true);
+    return cut.window(cut.begin(0), first, 0, keptFirst, true);
   }
 
   /**
@@ -101,10 +100,11 @@ public record Tokens(
               + MAX_WINDOWS
               + " are made: lower it, or shorten the text");
     }
+    int begin = begin(sequence);
     List<Tokens> windows = new ArrayList<>();
     for (int start = 0; ; start += room - stride) {
       int end = Math.min(start + room, content);
-      windows.add(select(window(sequence, start, end), truncated));
+      windows.add(window(begin, content, start, end, truncated));
       if (end == content) {
         return windows;
       }
@@ -126,20 +126,37 @@ public record Tokens(
     return count;
   }
 
-  /** The places of all tokens but those of a text that are outside of a window of it. */
-  private int[] window(int sequence, int start, int end) {
-    int[] places = new int[length()];
-    int kept = 0;
-    int seen = 0;
-    for (int i = 0; i < length(); i++) {
-      if (sequences[i] != sequence || (start <= seen && seen < end)) {
-        places[kept++] = i;
-      }
-      if (sequences[i] == sequence) {
-        seen++;
+  /** The place of the first token of a text, whose tokens stand side by side. */
+  private int begin(int sequence) {
+    int begin = 0;
+    while (begin < length() && sequences[begin] != sequence) {
+      begin++;
+    }
+    return begin;
+  }
+
+  /**
+   * All tokens but those of a text that are outside of a window of it.
+   *
+   * @param begin the place of the text's first token
+   * @param content how many tokens the text has
+   * @param start the first token of the window, in the text
+   * @param end the one behind its last
+   */
+  private Tokens window(int begin, int content, int start, int end, boolean cut) {
+    int behind = begin + content;
+    int kept = Math.min(end, content) - start;
+    int[] places = new int[length() - content + kept];
+    for (int i = 0; i < places.length; i++) {
+      if (i < begin) {
+        places[i] = i;
+      } else if (i < begin + kept) {
+        places[i] = i + start;
+      } else {
+        places[i] = i - begin - kept + behind;
       }
     }
-    return Arrays.copyOf(places, kept);
+    return select(places, cut);
   }
 
   private Tokens select(int[] places, boolean cut) {

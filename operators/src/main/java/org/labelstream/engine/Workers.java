@@ -13,13 +13,14 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The threads that run models: a fixed number in each JVM, one per core, shared fairly by all
- * pipelines and slots.
+ * The threads that run models: a fixed number, one per core, shared fairly by all pipelines and
+ * slots of a job in this JVM.
  *
  * <p>Four pipelines on two cores must not become sixteen threads: more threads than cores cost
  * throughput, and libtorch's memory grows with every thread that ever called it. So the threads
- * belong to the JVM. Each lease offers its work through a {@link WorkSource}; a free worker takes
- * from the source that has had the least time so far, and sleeps when none has work.
+ * belong to this class, which each job's class loader has once, and not to a task. Each lease
+ * offers its work through a {@link WorkSource}; a free worker takes from the source that has had
+ * the least time so far, and sleeps when none has work.
  *
  * <p><em>Thread-safety.</em> All methods may be called from any thread.
  */
@@ -49,7 +50,6 @@ public final class Workers {
   private final Condition workArrived = lock.newCondition();
   private final Condition workEnded = lock.newCondition();
   private final List<Lease> leases = new ArrayList<>();
-  private final List<Thread> threads = new ArrayList<>();
   private final ScheduledThreadPoolExecutor clock;
   private boolean stopping;
 
@@ -68,7 +68,6 @@ public final class Workers {
       // A worker outlives the task that happened to start it, so it must not keep that task's class
       // loader by its context.
       thread.setContextClassLoader(Workers.class.getClassLoader());
-      threads.add(thread);
       thread.start();
     }
   }
@@ -98,9 +97,8 @@ public final class Workers {
   }
 
   private static void giveBack(Lease lease) {
-    lease
-        .workers()
-        .drain(lease); // before the lock that other leases need: it takes as long as a forward pass
+    // Before the lock that other leases need: it takes as long as a forward pass.
+    lease.workers().drain(lease);
     synchronized (Workers.class) {
       lease.workers().remove(lease);
     }

@@ -33,49 +33,34 @@ public final class ParameterSpecs {
   public ParameterSpecs orNullInteger(String name, int min) {
     return with(
         name,
-        (given, value) -> {
-          if (value == null) {
-            return null;
-          }
-          if ((value instanceof Long || value instanceof Integer)) {
-            long number = ((Number) value).longValue();
-            if (number >= min && number <= Integer.MAX_VALUE) {
-              return (int) number;
-            }
-          }
-          boolean whole = value instanceof Number && !(value instanceof Double);
-          throw new IllegalArgumentException(
-              given
-                  + " is "
-                  + describe(value)
-                  + ", but must be "
-                  + (whole ? "" : "a whole number ")
-                  + "from "
-                  + min
-                  + " to "
-                  + Integer.MAX_VALUE
-                  + ", or null");
-        });
+        (given, value) ->
+            value == null ? null : wholeNumber(given, value, min, Integer.MAX_VALUE, ", or null"));
   }
 
   /** These, and a whole number from {@code min} to {@code max}. */
   public ParameterSpecs integer(String name, int min, int max) {
-    Check orNull = none().orNullInteger(name, min).checks.get(name);
-    return with(
-        name,
-        (given, value) -> {
-          if (value != null && (int) orNull.apply(given, value) <= max) {
-            return orNull.apply(given, value);
-          }
-          throw new IllegalArgumentException(
-              given
-                  + " is "
-                  + describe(value)
-                  + ", but must be a whole number from "
-                  + min
-                  + " to "
-                  + max);
-        });
+    return with(name, (given, value) -> wholeNumber(given, value, min, max, ""));
+  }
+
+  private static int wholeNumber(String name, Object value, int min, int max, String orElse) {
+    if (value instanceof Long || value instanceof Integer) {
+      long number = ((Number) value).longValue();
+      if (number >= min && number <= max) {
+        return (int) number;
+      }
+    }
+    boolean whole = value instanceof Number && !(value instanceof Double);
+    throw new IllegalArgumentException(
+        name
+            + " is "
+            + describe(value)
+            + ", but must be "
+            + (whole ? "" : "a whole number ")
+            + "from "
+            + min
+            + " to "
+            + max
+            + orElse);
   }
 
   /** These, and true or false. */

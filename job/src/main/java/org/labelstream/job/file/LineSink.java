@@ -53,7 +53,7 @@ final class LineSink implements Sink<OutputRecord> {
 
     @Override
     public void write(OutputRecord record, Context context) throws IOException {
-      out.write(DeadLetterLine.of(record));
+      out.write(OutputLine.of(record));
       out.write('\n');
       out.flush();
     }

@@ -38,9 +38,8 @@ final class LineSource
 
   @Override
   public Boundedness getBoundedness() {
-    return Boundedness
-        .CONTINUOUS_UNBOUNDED; // nobody knows when standard input ends, and lines are labelled as
-    // they come
+    // Nobody knows when standard input ends, and lines are labelled as they come.
+    return Boundedness.CONTINUOUS_UNBOUNDED;
   }
 
   @Override

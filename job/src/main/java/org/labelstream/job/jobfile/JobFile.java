@@ -213,7 +213,7 @@ public final class JobFile {
     Tombstones tombstones = input.choice("tombstones", Tombstones.class, Tombstones.DEAD_LETTER);
     input.finish();
 
-    String outputTopic = topic(section, "output", inputTopic);
+    String outputTopic = output(section, inputTopic);
     String deadLetterTopic = deadLetters(section, inputTopic);
     explanations(section);
     YamlSection parameterSection = section.section("parameters");
@@ -232,7 +232,6 @@ public final class JobFile {
     String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
     checkModel(section, resolved, verify, parameterSection, parameters);
     return new PipelineSpec(
-        section.line(),
         new InferenceSettings(
             name,
             resolved,
@@ -301,8 +300,8 @@ public final class JobFile {
     return true;
   }
 
-  private static String topic(YamlSection pipeline, String key, String inputTopic) {
-    YamlSection section = pipeline.section(key);
+  private static String output(YamlSection pipeline, String inputTopic) {
+    YamlSection section = pipeline.section("output");
     String topic = outputTopic(section, inputTopic);
     section.finish();
     return topic;

@@ -28,7 +28,6 @@ public record JobSpec(
   /**
    * One pipeline.
    *
-   * @param line where it stands in the job file
    * @param settings what the async stage is told
    * @param inputTopic where texts come from
    * @param start where reading starts
@@ -39,7 +38,6 @@ public record JobSpec(
    * @param parallelism how many subtasks run, or null for the cluster's default
    */
   public record PipelineSpec(
-      int line,
       InferenceSettings settings,
       String inputTopic,
       Start start,

@@ -13,12 +13,12 @@ import org.labelstream.record.OutputRecord.Destination;
  * Output records as lines: a labelled record as it is, a dead letter as a JSON object of its
  * headers and its value.
  */
-final class DeadLetterLine {
+final class OutputLine {
 
   private static final JsonFactory JSON = new JsonFactory();
   private static final String PREFIX = "labelstream.";
 
-  private DeadLetterLine() {}
+  private OutputLine() {}
 
   static byte[] of(OutputRecord record) throws IOException {
     if (record.destination() != Destination.DEAD_LETTERS) {
