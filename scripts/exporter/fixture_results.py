@@ -86,10 +86,14 @@ def _generated(
     """As the pipeline does it, in its own two steps, so that the tokens are seen too."""
     prompt = fixture_texts.readable(given["text"])
     encoded = pipeline.tokenizer(prompt, return_tensors="pt")
-    ids = encoded["input_ids"] if encoded["input_ids"].shape[1] else None
+    ids, mask = encoded["input_ids"], encoded["attention_mask"]
+    if not ids.shape[1]:
+        # Left to itself, generate() takes this token for padding where its id is the same.
+        ids = torch.tensor([[pipeline.model.generation_config.bos_token_id]])
+        mask = torch.ones_like(ids)
     output = pipeline.model.generate(
         input_ids=ids,
-        attention_mask=None if ids is None else encoded["attention_mask"],
+        attention_mask=mask,
         generation_config=transformers.GenerationConfig.from_model_config(pipeline.model.config),
         tokenizer=pipeline.tokenizer,
         pad_token_id=pipeline.tokenizer.pad_token_id or 0,
@@ -106,9 +110,8 @@ def _generated(
         },
         return_type=transformers.pipelines.text_generation.ReturnType.NEW_TEXT,
     )
-    prompt_tokens = 1 if ids is None else ids.shape[1]  # an empty prompt begins with the bos token
     result = {
-        "tokens": output.sequences[0, prompt_tokens:].tolist(),
+        "tokens": output.sequences[0, ids.shape[1] :].tolist(),
         "text": record["generated_text"],
     }
     if parameters.get("num_beams", 1) == 1:

@@ -46,10 +46,16 @@ public final class Batcher<R> {
 
   /** Adds a row to those that wait. */
   public void add(R row) {
-    Waiting<R> entry =
-        new Waiting<>(row, Math.max(1, lengthOf.applyAsInt(row)), nanoClock.getAsLong());
+    addAll(List.of(row));
+  }
+
+  /** Adds rows to those that wait, all of them before any of them is given out. */
+  public void addAll(List<R> rows) {
+    long now = nanoClock.getAsLong();
     synchronized (waiting) {
-      waiting.addLast(entry);
+      for (R row : rows) {
+        waiting.addLast(new Waiting<>(row, Math.max(1, lengthOf.applyAsInt(row)), now));
+      }
     }
   }
 

@@ -42,7 +42,14 @@ public final class DecodedEvent {
   /** An event that was plain text. */
   static DecodedEvent ofText(String pipeline, String text, String position) {
     return new DecodedEvent(
-        pipeline, TextEvent.ofText(text), null, null, position, List.of(), List.of(), List.of());
+        pipeline,
+        TextEvent.ofText(position, text),
+        null,
+        null,
+        position,
+        List.of(),
+        List.of(),
+        List.of());
   }
 
   /**

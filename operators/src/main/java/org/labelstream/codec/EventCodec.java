@@ -185,6 +185,7 @@ public final class EventCodec {
       }
       TextEvent event =
           new TextEvent(
+              record.position(),
               texts.get("text"),
               texts.get("text_pair"),
               texts.get("question"),

@@ -98,8 +98,14 @@ public final class LoadedModel implements AutoCloseable {
       Shared shared = new Shared(module, tokenizer);
       // The first call switches the module to inference, which must not happen under another
       // thread's call.
-      Tokens probe = tokenizer.encode("", null);
-      forward(shared, folder, List.of(probe));
+      if (folder.manifest().cache() != null) {
+        try (KeyValueCache probe = new KeyValueCache()) {
+          int[][] anyToken = {{folder.manifest().padTokenId()}};
+          step(shared, folder, List.of(probe), List.<int[][]>of(anyToken));
+        }
+      } else {
+        forward(shared, folder, List.of(tokenizer.encode("", null)));
+      }
       LOG.info(
           "Loaded {} (version {}) on {} in {} ms",
           folder.path(),
@@ -147,6 +153,41 @@ public final class LoadedModel implements AutoCloseable {
    */
   public Logits forward(List<Tokens> rows) {
     return forward(shared, folder, rows);
+  }
+
+  /**
+   * Lets a generator read on, as one batch: the beginnings of texts of any length, or the next
+   * token of texts that it has read before.
+   *
+   * @param caches what it has read of each; afterwards they hold the new tokens too. Unchanged when
+   *     the module fails.
+   * @param tokens the new tokens of each, {@code [sequences][new]}
+   * @return the logits behind the last token, {@code [sequences of all, vocabulary]}
+   * @throws EngineException when the module fails
+   */
+  public Logits step(List<KeyValueCache> caches, List<int[][]> tokens) {
+    return step(shared, folder, caches, tokens);
+  }
+
+  private static Logits step(
+      Shared shared, ModelFolder folder, List<KeyValueCache> caches, List<int[][]> tokens) {
+    NDManager modelManager = shared.module.getNDManager();
+    try (NDManager manager = modelManager.newSubManager()) {
+      DecodingStep step = new DecodingStep(folder.manifest(), caches, tokens);
+      NDList outputs =
+          shared
+              .module
+              .getBlock()
+              .forward(new ParameterStore(manager, false), step.inputs(manager), false);
+      NDArray logits = outputs.get(0);
+      Logits copied = new Logits(logits.toFloatArray(), logits.getShape().getShape());
+      NDArray past = outputs.get(1);
+      past.attach(modelManager); // it outlives the step; with the model it ends at the latest
+      step.moveTo(past);
+      return copied;
+    } catch (RuntimeException e) {
+      throw new EngineException("the model failed: " + firstLine(e), e);
+    }
   }
 
   private static Logits forward(Shared shared, ModelFolder folder, List<Tokens> rows) {

@@ -120,6 +120,20 @@ public final class TextTokenizer implements AutoCloseable {
     return clean == null ? text : clean.toString();
   }
 
+  /**
+   * The text that tokens stand for.
+   *
+   * @param skipSpecialTokens whether special tokens are left out
+   */
+  public String decode(long[] ids, boolean skipSpecialTokens) {
+    return ids.length == 0 ? "" : tokenizer.decode(ids, skipSpecialTokens);
+  }
+
+  /** The tokens of a text without the special ones. */
+  public long[] idsOf(String text) {
+    return tokenizer.encode(withoutLoneSurrogates(text), false, false).getIds();
+  }
+
   @Override
   public void close() {
     tokenizer.close();

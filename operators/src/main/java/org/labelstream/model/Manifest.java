@@ -27,6 +27,10 @@ import java.util.Map;
  * @param continuingSubwordPrefix what a token begins with that goes on with a word, such as {@code
  *     ##}, or null
  * @param decoder the kind of the tokenizer's decoder, or null where it has none
+ * @param cache the sizes of a generator's keys and values, or null where the model is none
+ * @param bosTokenId the token that a text without a beginning begins with, or null
+ * @param eosTokenIds the tokens that end a generated text; may be empty
+ * @param torchserve the save mode of the TorchServe archive that the folder was made of, or null
  * @param sums SHA-256 in hex by file name; the label mapping is not among them, since it may be
  *     swapped
  */
@@ -47,7 +51,18 @@ public record Manifest(
     Integer clsTokenId,
     String continuingSubwordPrefix,
     String decoder,
+    Cache cache,
+    Integer bosTokenId,
+    List<Integer> eosTokenIds,
+    String torchserve,
     Map<String, String> sums) {
+
+  /**
+   * The sizes of keys and values {@code [layers, 2, batch, heads, tokens, head_dim]}.
+   *
+   * @param heads of keys and values, which may be fewer than those of queries
+   */
+  public record Cache(int layers, int heads, int headDim) {}
 
   static final String FILE = "labelstream.json";
   private static final int FORMAT = 1;
@@ -85,6 +100,10 @@ public record Manifest(
         reader.optionalInteger("cls_token_id"),
         reader.optionalText("continuing_subword_prefix"),
         reader.optionalText("decoder"),
+        reader.cache(),
+        reader.optionalInteger("bos_token_id"),
+        reader.integers("eos_token_ids"),
+        reader.optionalText("torchserve"),
         Map.copyOf(sums));
   }
 
@@ -127,6 +146,33 @@ public record Manifest(
         throw wrong(key, "a list of names");
       }
       return List.copyOf(texts);
+    }
+
+    Cache cache() {
+      if (content.get("cache") == null) {
+        return null;
+      }
+      if (content.get("cache") instanceof Map<?, ?> sizes) {
+        Reader section = new Reader(file, sizes);
+        return new Cache(
+            section.integer("layers", -1),
+            section.integer("heads", -1),
+            section.integer("head_dim", -1));
+      }
+      throw wrong("cache", "layers, heads and head_dim");
+    }
+
+    List<Integer> integers(String key) {
+      List<Integer> integers = new ArrayList<>();
+      if (content.get(key) instanceof Iterable<?> items) {
+        for (Object item : items) {
+          if (!(item instanceof Integer number)) {
+            throw wrong(key, "a list of whole numbers");
+          }
+          integers.add(number);
+        }
+      }
+      return List.copyOf(integers);
     }
 
     private InvalidModelException wrong(String key, String expected) {

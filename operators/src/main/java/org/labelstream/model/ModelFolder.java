@@ -24,6 +24,7 @@ import java.util.stream.Stream;
  *     prints them
  * @param manifest what the exporter wrote of the module
  * @param config what the user set
+ * @param generationConfig the checkpoint's own settings for generation; none where it has none
  * @param labels the names of the classes, or null where the task has none
  */
 public record ModelFolder(
@@ -32,6 +33,7 @@ public record ModelFolder(
     String version,
     Manifest manifest,
     ModelConfig config,
+    GenerationConfig generationConfig,
     LabelMapping labels) {
 
   /** Whether SHA-256 sums must be there. Those that are there are always checked. */
@@ -66,17 +68,23 @@ public record ModelFolder(
     checkSums(path, manifest, sums, verify);
     ModelConfig config = ModelConfig.read(path.resolve(ModelConfig.FILE));
     checkAgreement(path.resolve(ModelConfig.FILE), config, manifest);
+    GenerationConfig generation = GenerationConfig.read(path.resolve(GenerationConfig.FILE));
     LabelMapping labels = null;
     if (manifest.numLabels() > 0) {
       requireFiles(path, List.of(LABELS));
       labels = LabelMapping.read(path.resolve(LABELS), manifest.numLabels());
     }
-    return new ModelFolder(path, nameOf(path), version(sums), manifest, config, labels);
+    return new ModelFolder(path, nameOf(path), version(sums), manifest, config, generation, labels);
   }
 
   /** The most tokens in a row, special ones included: the user's bound, else the model's. */
   public int maxLength() {
     return config.maxLength() == null ? manifest.maxLength() : config.maxLength();
+  }
+
+  /** What the user should know of the folder's settings, a line for the log each. */
+  public List<String> notices() {
+    return Stream.concat(config.notices().stream(), generationConfig.notices().stream()).toList();
   }
 
   private static String nameOf(Path path) {

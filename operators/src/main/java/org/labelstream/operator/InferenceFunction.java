@@ -64,7 +64,7 @@ public final class InferenceFunction extends RichAsyncFunction<SourceRecord, Out
     try {
       fetched = ModelFetcher.fetch(settings.model());
       ModelFolder folder = ModelFolder.read(fetched.folder(), settings.verify());
-      folder.config().notices().forEach(LOG::info);
+      folder.notices().forEach(LOG::info);
       type = taskType(folder);
       defaults = type.parameters().parse(settings.parameters());
       model = LoadedModel.lease(folder, settings.device());

@@ -27,6 +27,10 @@ import org.slf4j.LoggerFactory;
  * The way from plans to predictions: rows wait in a {@link Batcher}, {@link Workers} run them in
  * batches, and a record whose rows are all done is joined.
  *
+ * <p>A row that goes again (a text that is being generated) holds memory until it is done. So only
+ * so many are under way at a time; as long as there is room a new one is begun first, so that it
+ * joins the others in their next step.
+ *
  * <p><em>Contract.</em> Each plan that is submitted is answered once, unless the lane is closed
  * before. A batch that fails is bisected until only the rows that fail alone have failed. A record
  * on which the model has worked for longer than the timeout is answered with a dead letter, and its
@@ -48,13 +52,24 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
 
   private final Task task;
   private final Duration timeout;
-  private final Batcher<Item> batcher;
+
+  /** A row under way takes the place of this many tokens of a batch. */
+  private static final int TOKENS_PER_ROW_UNDER_WAY = 8;
+
+  private final Batcher<Item> fresh;
+  private final Batcher<Item> again;
+  private final int mostUnderWay;
+  private final AtomicInteger underWay = new AtomicInteger();
   private final Workers.Lease workers;
 
   Lane(Task task, BatchPolicy policy, Duration timeout) {
     this.task = task;
     this.timeout = timeout;
-    this.batcher = new Batcher<>(policy, item -> item.row.length(), System::nanoTime);
+    this.fresh = new Batcher<>(policy, item -> item.row.length(), System::nanoTime);
+    BatchPolicy atOnce =
+        new BatchPolicy(policy.maxTokens(), policy.lookAhead(), policy.maxAge(), Duration.ZERO);
+    this.again = new Batcher<>(atOnce, item -> item.row.length(), System::nanoTime);
+    this.mostUnderWay = Math.max(1, policy.maxTokens() / TOKENS_PER_ROW_UNDER_WAY);
     this.workers = Workers.lease(this);
   }
 
@@ -92,7 +107,17 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
     }
   }
 
-  private record Item(Row row, Pending record) {}
+  /** A row that waits or runs. */
+  private static final class Item {
+    final Row row;
+    final Pending record;
+    boolean underWay;
+
+    Item(Row row, Pending record) {
+      this.row = row;
+      this.record = record;
+    }
+  }
 
   /** Takes a record; its answer comes later, from another thread, unless it has no rows. */
   void submit(Plan plan, Answer answer) {
@@ -102,25 +127,31 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
       return;
     }
     for (Row row : plan.rows()) {
-      batcher.add(new Item(row, record));
+      fresh.add(new Item(row, record));
       workers.signal();
     }
   }
 
   /** How many rows wait. */
   int waiting() {
-    return batcher.size();
+    return fresh.size() + again.size();
   }
 
   @Override
   public Runnable poll() {
-    List<Item> batch = batcher.poll();
-    return batch.isEmpty() ? null : () -> runAndAnswer(batch);
+    List<Item> batch = hasRoom() ? fresh.poll() : List.of();
+    List<Item> chosen = batch.isEmpty() ? again.poll() : batch;
+    return chosen.isEmpty() ? null : () -> runAndAnswer(chosen);
+  }
+
+  private boolean hasRoom() {
+    return underWay.get() < mostUnderWay;
   }
 
   @Override
   public long nanosUntilReady() {
-    return batcher.nanosUntilReady();
+    long ready = again.nanosUntilReady();
+    return hasRoom() ? Math.min(ready, fresh.nanosUntilReady()) : ready;
   }
 
   /**
@@ -132,14 +163,19 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
       run(batch);
     } catch (RuntimeException | Error e) {
       LOG.error("A batch could not be run", e);
-      batch.forEach(item -> item.record.reject(ErrorCode.INFERENCE_FAILED, failure(e)));
+      for (Item item : batch) {
+        item.record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
+        leave(item);
+      }
     }
   }
 
   private void run(List<Item> batch) {
     List<Item> live = new ArrayList<>(batch.size());
     for (Item item : batch) {
-      if (!item.record.answered.get()) {
+      if (item.record.answered.get()) {
+        leave(item);
+      } else {
         live.add(item);
       }
     }
@@ -154,27 +190,44 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
       alarms.forEach(alarm -> alarm.cancel(false));
     }
     long nanos = System.nanoTime() - start;
-    live.stream().map(Item::record).distinct().forEach(r -> r.workedNanos.addAndGet(nanos));
-    boolean again = false;
+    live.stream().map(item -> item.record).distinct().forEach(r -> r.workedNanos.addAndGet(nanos));
+    List<Item> unfinished = new ArrayList<>();
     for (Item item : live) {
       if (item.record.answered.get()) {
-        continue;
-      }
-      if (!item.row.done()) {
-        batcher.add(item);
-        again = true;
-      } else if (item.record.open.decrementAndGet() == 0) {
-        item.record.join();
+        leave(item);
+      } else if (!item.row.done()) {
+        unfinished.add(item);
+        stay(item);
+      } else {
+        leave(item);
+        if (item.record.open.decrementAndGet() == 0) {
+          item.record.join();
+        }
       }
     }
-    if (again) {
-      workers.signal();
+    again.addAll(unfinished);
+    workers.signal();
+  }
+
+  private void stay(Item item) {
+    if (!item.underWay) {
+      item.underWay = true;
+      underWay.incrementAndGet();
+    }
+  }
+
+  /** Gives back what a row holds that is not to run any more. */
+  private void leave(Item item) {
+    item.row.release();
+    if (item.underWay) {
+      item.underWay = false;
+      underWay.decrementAndGet();
     }
   }
 
   private void runOrBisect(List<Item> items) {
     try {
-      task.run(items.stream().map(Item::row).toList());
+      task.run(items.stream().map(item -> item.row).toList());
     } catch (RuntimeException | Error e) { // a record that is never answered stops the job for good
       if (items.size() == 1) {
         LOG.warn("The model failed on a record", e);
@@ -225,5 +278,8 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   @Override
   public void close() {
     workers.close();
+    for (List<Item> batch = again.poll(); !batch.isEmpty(); batch = again.poll()) {
+      batch.forEach(this::leave);
+    }
   }
 }

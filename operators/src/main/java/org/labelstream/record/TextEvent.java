@@ -6,6 +6,8 @@ import java.util.Map;
  * What a record asks of a task. Fields that the event lacks are null; which of them a task needs is
  * the task's to say.
  *
+ * @param position where the record came from, such as {@code topic-partition@offset}; the same
+ *     whenever the record is read
  * @param text the text, or the prompt
  * @param textPair the second sentence
  * @param question the question
@@ -16,6 +18,7 @@ import java.util.Map;
  *     BigInteger, Double, List, Map or null
  */
 public record TextEvent(
+    String position,
     String text,
     String textPair,
     String question,
@@ -25,7 +28,7 @@ public record TextEvent(
     Map<String, Object> parameters) {
 
   /** An event that is a text and nothing else. */
-  public static TextEvent ofText(String text) {
-    return new TextEvent(text, null, null, null, false, null, Map.of());
+  public static TextEvent ofText(String position, String text) {
+    return new TextEvent(position, text, null, null, null, false, null, Map.of());
   }
 }

@@ -1,11 +1,14 @@
 package org.labelstream.task;
 
 import java.math.BigInteger;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.labelstream.model.Names;
 
 /**
@@ -61,6 +64,144 @@ public final class ParameterSpecs {
             + " to "
             + max
             + orElse);
+  }
+
+  /** These, and a whole number of 64 bits, or null. */
+  public ParameterSpecs orNullLong(String name) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null || value instanceof Long) {
+            return value;
+          }
+          if (value instanceof Integer number) {
+            return number.longValue();
+          }
+          throw new IllegalArgumentException(
+              given
+                  + " is "
+                  + describe(value)
+                  + ", but must be a whole number of 64 bits, or null");
+        });
+  }
+
+  /** These, and a number from {@code min} to {@code max}, or null. */
+  public ParameterSpecs number(String name, double min, double max) {
+    return number(name, min, max, "from " + plain(min) + " to " + plain(max));
+  }
+
+  /** These, and a number above zero, or null. */
+  public ParameterSpecs positiveNumber(String name) {
+    return number(name, Float.MIN_NORMAL, Float.MAX_VALUE, "a number above 0");
+  }
+
+  private ParameterSpecs number(String name, double min, double max, String range) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null) {
+            return null;
+          }
+          if (value instanceof Number number
+              && number.doubleValue() >= min
+              && number.doubleValue() <= max) {
+            return number.doubleValue();
+          }
+          throw new IllegalArgumentException(
+              given + " is " + describe(value) + ", but must be " + range);
+        });
+  }
+
+  private static String plain(double number) {
+    return number == Math.rint(number) ? Long.toString((long) number) : Double.toString(number);
+  }
+
+  /** These, and a token id or a list of them, or null; as a list of Integer. */
+  public ParameterSpecs tokenIds(String name) {
+    return with(
+        name,
+        (given, value) ->
+            value == null
+                ? null
+                : ids(given, value instanceof List<?> list ? list : List.of(value)));
+  }
+
+  /** These, and a list of lists of token ids, or null; as a list of lists of Integer. */
+  public ParameterSpecs tokenSequences(String name) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null) {
+            return null;
+          }
+          if (!(value instanceof List<?> sequences)) {
+            throw noTokenIds(given, value);
+          }
+          List<List<Integer>> read = new ArrayList<>();
+          for (Object sequence : sequences) {
+            if (!(sequence instanceof List<?> list) || list.isEmpty()) {
+              throw noTokenIds(given, sequence);
+            }
+            read.add(ids(given, list));
+          }
+          return read;
+        });
+  }
+
+  private static List<Integer> ids(String name, List<?> values) {
+    List<Integer> ids = new ArrayList<>();
+    for (Object value : values) {
+      boolean whole = value instanceof Integer || value instanceof Long;
+      long id = whole ? ((Number) value).longValue() : -1;
+      if (id < 0 || id > Integer.MAX_VALUE) {
+        throw noTokenIds(name, value);
+      }
+      ids.add((int) id);
+    }
+    return ids;
+  }
+
+  private static IllegalArgumentException noTokenIds(String name, Object value) {
+    return new IllegalArgumentException(
+        name
+            + " has "
+            + describe(value)
+            + " where a token id, or a list of them, should stand: write it as generate() takes it");
+  }
+
+  /** These, and a text or a list of texts, or null; as a list of String. */
+  public ParameterSpecs textOrTexts(String name) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value == null) {
+            return null;
+          }
+          List<?> texts = value instanceof List<?> list ? list : List.of(value);
+          if (texts.stream().allMatch(text -> text instanceof String s && !s.isEmpty())) {
+            return texts;
+          }
+          throw new IllegalArgumentException(
+              given + " is " + describe(value) + ", but must be a text, or a list of texts");
+        });
+  }
+
+  /** These, and true, false, or a word that stands for neither. */
+  public ParameterSpecs flagOr(String name, String word) {
+    return with(
+        name,
+        (given, value) -> {
+          if (value instanceof Boolean || word.equals(value)) {
+            return String.valueOf(value);
+          }
+          throw new IllegalArgumentException(
+              given + " is " + describe(value) + ", but must be true, false or \"" + word + "\"");
+        });
+  }
+
+  /** The names of these settings. */
+  public Set<String> names() {
+    return Collections.unmodifiableSet(checks.keySet());
   }
 
   /** These, and true or false. */

@@ -47,6 +47,31 @@ public final class Parameters {
     return value == null ? ifAbsent : value;
   }
 
+  /** A whole number of 64 bits, or null where it was given as null or not at all. */
+  public Long longInteger(String name) {
+    return (Long) values.get(name);
+  }
+
+  /** A number, or what holds where it was not given. */
+  public double number(String name, double ifAbsent) {
+    Double value = (Double) values.get(name);
+    return value == null ? ifAbsent : value;
+  }
+
+  /** Token ids, or what holds where they were not given. */
+  @SuppressWarnings("unchecked")
+  public List<Integer> tokenIds(String name, List<Integer> ifAbsent) {
+    List<Integer> value = (List<Integer>) values.get(name);
+    return value == null ? ifAbsent : value;
+  }
+
+  /** Lists of token ids; none where they were not given. */
+  @SuppressWarnings("unchecked")
+  public List<List<Integer>> tokenSequences(String name) {
+    List<List<Integer>> value = (List<List<Integer>>) values.get(name);
+    return value == null ? List.of() : value;
+  }
+
   /** A flag, or what holds where it was not given. */
   public boolean flag(String name, boolean ifAbsent) {
     Boolean value = (Boolean) values.get(name);

@@ -11,4 +11,12 @@ public interface Row {
 
   /** Whether the model has nothing more to do for it. */
   boolean done();
+
+  /**
+   * Frees what the row holds between its runs. Called once no run of it is under way and none will
+   * follow; a row that is done holds nothing.
+   */
+  default void release() {
+    // most rows run once and hold nothing
+  }
 }

@@ -8,8 +8,24 @@ import org.labelstream.engine.LoadedModel;
  * @param name the name in records and model folders, such as {@code sequence_classification}
  * @param parameters what a record or a pipeline may set
  * @param factory makes the task
+ * @param order the order in which a pipeline gives its results, unless it is told
  */
-public record TaskType(String name, ParameterSpecs parameters, Factory factory) {
+public record TaskType(String name, ParameterSpecs parameters, Factory factory, Order order) {
+
+  /** A task whose results come in the order of their records. */
+  public TaskType(String name, ParameterSpecs parameters, Factory factory) {
+    this(name, parameters, factory, Order.PARTITION);
+  }
+
+  /** Which records keep their order. */
+  public enum Order {
+    /** Those of a partition. */
+    PARTITION,
+    /** Those with the same key. */
+    KEY,
+    /** None: each goes out as soon as it is ready. */
+    NONE
+  }
 
   /** Makes a task over a model. */
   @FunctionalInterface

@@ -9,7 +9,11 @@ public final class Tasks {
 
   /** All of them. A new task is a line here. */
   public static final List<TaskType> ALL =
-      List.of(SequenceClassification.TYPE, TokenClassification.TYPE, QuestionAnswering.TYPE);
+      List.of(
+          SequenceClassification.TYPE,
+          TokenClassification.TYPE,
+          QuestionAnswering.TYPE,
+          TextGeneration.TYPE);
 
   private Tasks() {}
 

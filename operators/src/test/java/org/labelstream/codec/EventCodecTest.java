@@ -160,7 +160,7 @@ class EventCodecTest {
     void theTextItselfOtherwise(String value) throws Exception {
       JsonNode labelled = tree(label(value));
 
-      assertThat(event(value)).isEqualTo(TextEvent.ofText(value));
+      assertThat(event(value)).isEqualTo(TextEvent.ofText("texts-3@41", value));
       assertThat(labelled.propertyStream().map(Map.Entry::getKey).toList())
           .containsExactly("id", "text", "inference");
       assertThat(labelled.get("id").textValue()).isEqualTo("texts-3@41");
@@ -268,13 +268,20 @@ class EventCodecTest {
       assertThat(event)
           .isEqualTo(
               new TextEvent(
-                  "a\né😀", "b", "q", "c", true, new Target.Index(2), Map.of("top_k", 2L)));
+                  "texts-3@41",
+                  "a\né😀",
+                  "b",
+                  "q",
+                  "c",
+                  true,
+                  new Target.Index(2),
+                  Map.of("top_k", 2L)));
     }
 
     @Test
     void isReadFromNamesThatAreEscaped() throws Exception {
       assertThat(event("{\"\\u0074ext\": \"good\", \"\\u0065xplain\": true}"))
-          .isEqualTo(new TextEvent("good", null, null, null, true, null, Map.of()));
+          .isEqualTo(new TextEvent("texts-3@41", "good", null, null, null, true, null, Map.of()));
     }
 
     @Test
@@ -282,7 +289,7 @@ class EventCodecTest {
       assertThat(
               event(
                   "{\"text\": null, \"text_pair\": null, \"question\": null, \"context\": null, \"explain\": null, \"target\": null, \"parameters\": null}"))
-          .isEqualTo(new TextEvent(null, null, null, null, false, null, Map.of()));
+          .isEqualTo(new TextEvent("texts-3@41", null, null, null, null, false, null, Map.of()));
     }
 
     @Test

@@ -439,7 +439,7 @@ class InferenceFunctionTest {
       stopsTheJob(
           InferenceSettings.of("reviews", folder.toString()),
           folder
-              + " is for the task image_captioning, which this version does not have: it has sequence_classification, token_classification, question_answering");
+              + " is for the task image_captioning, which this version does not have: it has sequence_classification, token_classification, question_answering, text_generation");
     }
 
     @Test

@@ -363,13 +363,13 @@ class LaneTest {
             batch -> {
               if (runs.getAndIncrement() == 0) {
                 await(submitted);
-                lane[0].submit(new FakePlan(row()), second);
-              } else {
+                lane[0].submit(new FakePlan(new FakeRow(2)), second);
+              } else if (runs.get() == 3) { // the second has run on its own, now both go on
                 await(gate);
               }
             });
     lane[0] = lane(task, Duration.ofMillis(300));
-    Answers first = submit(lane[0], new FakePlan(new FakeRow(2)));
+    Answers first = submit(lane[0], new FakePlan(new FakeRow(3)));
     submitted.countDown();
 
     // Their times run out one after the other, since the first was at work before.

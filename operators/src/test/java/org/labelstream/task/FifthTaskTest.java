@@ -55,7 +55,8 @@ class FifthTaskTest {
             ModelFolder.Verify.REQUIRED);
     try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
       Task task = RawLogits.TYPE.factory().create(model);
-      Plan plan = task.plan(TextEvent.ofText("good"), RawLogits.TYPE.parameters().parse(Map.of()));
+      Plan plan =
+          task.plan(TextEvent.ofText("t-0@0", "good"), RawLogits.TYPE.parameters().parse(Map.of()));
       task.run(plan.rows());
       assertThat(plan.join().fields().get("logit")).isInstanceOf(Float.class);
     }

@@ -33,7 +33,7 @@ class ReadyModelsTest {
       Parameters none = SequenceClassification.TYPE.parameters().parse(Map.of());
       List<Plan> plans = new ArrayList<>();
       for (String sentence : sentences) {
-        Plan plan = task.plan(TextEvent.ofText(sentence.split("\t", 2)[1]), none);
+        Plan plan = task.plan(TextEvent.ofText("t-0@0", sentence.split("\t", 2)[1]), none);
         task.run(plan.rows());
         plans.add(plan);
       }

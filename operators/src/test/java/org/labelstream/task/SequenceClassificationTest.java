@@ -46,7 +46,7 @@ class SequenceClassificationTest {
     ModelFolder folder = ModelFolder.read(BERT, ModelFolder.Verify.REQUIRED);
     try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
       Map<String, Object> all = Map.of("top_k", 3L, "stride", 8L);
-      Prediction whole = predict(model, TextEvent.ofText(LONG), all);
+      Prediction whole = predict(model, TextEvent.ofText("t-0@0", LONG), all);
       assertThat(whole.truncated()).isFalse();
 
       List<Tokens> windows = model.tokenizer().encode(LONG, null).windows(0, folder.maxLength(), 8);
@@ -58,7 +58,7 @@ class SequenceClassificationTest {
         }
         assertThat(score(whole, folder.labels().name(label))).isCloseTo(mean, within(1e-5f));
       }
-      Prediction cut = predict(model, TextEvent.ofText(LONG), Map.of());
+      Prediction cut = predict(model, TextEvent.ofText("t-0@0", LONG), Map.of());
       assertThat(cut.truncated()).isTrue();
       assertThat(cut.tokens()).isEqualTo(folder.maxLength());
     }
@@ -68,7 +68,8 @@ class SequenceClassificationTest {
   void aStrideThatLeavesNoRoomIsRefusedWithASentence() throws Exception {
     ModelFolder folder = ModelFolder.read(BERT, ModelFolder.Verify.REQUIRED);
     try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
-      assertThatThrownBy(() -> predict(model, TextEvent.ofText(LONG), Map.of("stride", 64L)))
+      assertThatThrownBy(
+              () -> predict(model, TextEvent.ofText("t-0@0", LONG), Map.of("stride", 64L)))
           .isInstanceOf(RejectedRecordException.class)
           .hasMessageContaining("stride of 64 tokens leaves no room")
           .hasMessageContaining("lower it");
@@ -79,7 +80,7 @@ class SequenceClassificationTest {
   void aStrideThatMakesThousandsOfWindowsIsRefusedBeforeTheyAreMade() throws Exception {
     ModelFolder folder = ModelFolder.read(BERT, ModelFolder.Verify.REQUIRED);
     try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
-      TextEvent hostile = TextEvent.ofText("a ".repeat(100_000));
+      TextEvent hostile = TextEvent.ofText("t-0@0", "a ".repeat(100_000));
       assertThatThrownBy(() -> predict(model, hostile, Map.of("stride", 61L)))
           .isInstanceOf(RejectedRecordException.class)
           .hasMessageContaining("would make 99939 windows")

@@ -17,7 +17,6 @@ import java.util.function.UnaryOperator;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.job.jobfile.InvalidJobException.Problem;
-import org.labelstream.job.jobfile.JobSpec.Order;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
 import org.labelstream.model.InvalidModelException;
@@ -26,6 +25,8 @@ import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.ModelFetcher;
 import org.labelstream.operator.Tombstones;
+import org.labelstream.task.TaskType;
+import org.labelstream.task.TaskType.Order;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
@@ -218,7 +219,7 @@ public final class JobFile {
     explanations(section);
     YamlSection parameterSection = section.section("parameters");
     Map<String, Object> parameters = parameterSection.settings();
-    Order order = section.choice("order", Order.class, Order.PARTITION);
+    Order order = section.choice("order", Order.class, null);
     Duration timeout = section.duration("timeout", Duration.ofSeconds(60));
     if (timeout.isZero() || timeout.isNegative()) {
       section.problem("timeout", "must be longer than nothing");
@@ -230,7 +231,7 @@ public final class JobFile {
     section.finish();
 
     String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
-    checkModel(section, resolved, verify, parameterSection, parameters);
+    TaskType type = checkedTask(section, resolved, verify, parameterSection, parameters);
     return new PipelineSpec(
         new InferenceSettings(
             name,
@@ -248,7 +249,7 @@ public final class JobFile {
         bounded,
         outputTopic,
         deadLetterTopic,
-        order,
+        order != null ? order : type != null ? type.order() : Order.PARTITION,
         parallelism);
   }
 
@@ -374,28 +375,35 @@ public final class JobFile {
     return batching;
   }
 
-  /** Finds here what would otherwise fail on every TaskManager. */
-  private void checkModel(
+  /**
+   * Finds here what would otherwise fail on every TaskManager.
+   *
+   * @return the model's task, or null where it is not known here
+   */
+  private TaskType checkedTask(
       YamlSection section,
       String model,
       ModelFolder.Verify verify,
       YamlSection parameterSection,
       Map<String, Object> parameters) {
     if (model == null) {
-      return;
+      return null;
     }
     if (!ModelFetcher.isLocal(model)) {
       notices.add(
           model + " is remote: each TaskManager fetches and checks it when the job starts there.");
-      return;
+      return null;
     }
     try {
       ModelFolder folder = ModelFolder.read(ModelFetcher.localPath(model), verify);
-      InferenceFunction.taskType(folder).parameters().parse(parameters);
+      TaskType type = InferenceFunction.taskType(folder);
+      type.parameters().parse(parameters);
+      return type;
     } catch (InvalidModelException e) {
       section.problem("model", "cannot be used: " + e.getMessage());
     } catch (IllegalArgumentException e) {
       parameterSection.problem(parameterSection.line(), "parameters: " + e.getMessage());
     }
+    return null;
   }
 }

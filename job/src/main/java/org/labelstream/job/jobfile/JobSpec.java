@@ -4,6 +4,7 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import org.labelstream.operator.InferenceSettings;
+import org.labelstream.task.TaskType.Order;
 
 /**
  * A job file's content, checked.
@@ -51,16 +52,6 @@ public record JobSpec(
     public String name() {
       return settings.pipeline();
     }
-  }
-
-  /** Which records keep their order. */
-  public enum Order {
-    /** Those of a partition. */
-    PARTITION,
-    /** Those with the same key. */
-    KEY,
-    /** None: each goes out as soon as it is ready. */
-    NONE
   }
 
   /** Where reading starts. */

@@ -21,7 +21,6 @@ import org.apache.kafka.common.config.provider.DirectoryConfigProvider;
 import org.apache.kafka.common.config.provider.EnvVarConfigProvider;
 import org.apache.kafka.common.config.provider.FileConfigProvider;
 import org.labelstream.job.jobfile.JobSpec;
-import org.labelstream.job.jobfile.JobSpec.Order;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
 import org.labelstream.operator.InferenceFunction;
@@ -30,6 +29,7 @@ import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
 import org.labelstream.record.SourceRecord;
+import org.labelstream.task.TaskType.Order;
 
 /**
  * Builds a job's pipelines: Kafka source, async inference, router, and one sink for labels and dead

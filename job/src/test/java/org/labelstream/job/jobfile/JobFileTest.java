@@ -10,10 +10,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
-import org.labelstream.job.jobfile.JobSpec.Order;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
 import org.labelstream.operator.Tombstones;
+import org.labelstream.task.TaskType.Order;
 
 class JobFileTest {
 
@@ -50,6 +50,19 @@ class JobFileTest {
   /** A job file with a line more in its one pipeline. */
   private static String withInPipeline(String line) {
     return FULL.replace("    verify: if-present\n", "    verify: if-present\n    " + line + "\n");
+  }
+
+  @Test
+  void keepsNoOrderOfGeneratedTextsUnlessAsked() {
+    String generator =
+        FULL.replace(
+            "model-assets/sentiment", "operators/src/test/resources/parity/gpt2-text_generation");
+    String unasked = generator.replace("    order: partition\n", "");
+
+    assertThat(read(generator).pipelines().get(0).order()).isEqualTo(Order.PARTITION);
+    assertThat(read(unasked).pipelines().get(0).order()).isEqualTo(Order.NONE);
+    assertThat(read(FULL.replace("    order: partition\n", "")).pipelines().get(0).order())
+        .isEqualTo(Order.PARTITION);
   }
 
   @Test

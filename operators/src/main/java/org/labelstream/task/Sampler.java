@@ -1,0 +1,39 @@
+package org.labelstream.task;
+
+import java.util.Random;
+
+/** Draws tokens by their scores, the same ones for the same seed. */
+final class Sampler {
+
+  // java.util.Random's numbers are told by its documentation, so they stay the same in every JVM.
+  private final Random random;
+
+  Sampler(long seed) {
+    random = new Random(seed);
+  }
+
+  /**
+   * Draws one.
+   *
+   * @param scores logarithms of weights, not all minus infinity
+   */
+  int draw(float[] scores) {
+    float[] probabilities = Scores.softmax(scores);
+    double sum = 0;
+    for (float probability : probabilities) {
+      sum += probability;
+    }
+    double left = random.nextDouble() * sum;
+    int drawn = -1;
+    for (int i = 0; i < probabilities.length; i++) {
+      if (probabilities[i] > 0) {
+        drawn = i;
+        left -= probabilities[i];
+        if (left < 0) {
+          break;
+        }
+      }
+    }
+    return drawn;
+  }
+}
