@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 import fixture_texts
-from fixture_tokenizers import MAX_LENGTH, POSITIONS, make_tokenizer
+from fixture_tokenizers import MAX_LENGTH, POSITIONS, VOCABULARY, make_tokenizer
 from labelstream_export.tasks import (
     QUESTION_ANSWERING,
     SEQUENCE_CLASSIFICATION,
@@ -147,6 +147,8 @@ def make_checkpoint(
     problem_type: str | None = None,
     seed: int = 1,
     task: Task = SEQUENCE_CLASSIFICATION,
+    vocabulary: int = VOCABULARY,
+    layers: int | None = None,
 ) -> None:
     """Writes a checkpoint with random weights and a trained tokenizer.
 
@@ -157,12 +159,16 @@ def make_checkpoint(
         problem_type: as in ``config.json``.
         seed: of the weights.
         task: whose head it has.
+        vocabulary: as ``make_tokenizer``'s.
+        layers: how many, where not as many as the architecture's shape tells.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(architecture, folder)
+    tokenizer = make_tokenizer(architecture, folder, vocabulary)
     named = {"id2label": dict(enumerate(labels)), "problem_type": problem_type}
     named["label2id"] = {label: index for index, label in enumerate(labels)}
     prefix, shape = ARCHITECTURES[architecture]
+    if layers is not None:
+        shape = {**shape, "num_hidden_layers": layers}
     if task is TEXT_GENERATION:
         kind = getattr(transformers, prefix)
     else:

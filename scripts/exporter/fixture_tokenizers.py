@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -25,10 +26,9 @@ from transformers import PreTrainedTokenizerFast
 
 import fixture_texts
 
-VOCABULARY = 600
+VOCABULARY = 600  # half of it letters; those that begin a word and those inside one count apart
 UNIGRAM_VOCABULARY = 440  # each entry is written with its score
 BYTES_VOCABULARY = 300  # of the generators, whose heads are as large as their embeddings
-LETTERS = 300  # of these, those that begin a word and those inside one counted apart
 UNIGRAM_LETTERS = 220
 MAX_LENGTH = 64
 POSITIONS = 144  # of the generators
@@ -46,7 +46,9 @@ QWEN2_SPLIT = (
 END = "<|endoftext|>"
 
 
-def make_tokenizer(architecture: str, scratch: Path) -> PreTrainedTokenizerFast:
+def make_tokenizer(
+    architecture: str, scratch: Path, vocabulary: int = VOCABULARY
+) -> PreTrainedTokenizerFast:
     """A tokenizer as the architecture's published checkpoints have it, but small.
 
     The library's own trainers break ties at random where a piece inside a word has a name of its
@@ -56,11 +58,12 @@ def make_tokenizer(architecture: str, scratch: Path) -> PreTrainedTokenizerFast:
     Args:
         architecture: one of ``fixture_checkpoints.ARCHITECTURES``.
         scratch: a folder for the vocabulary's files, which are removed again.
+        vocabulary: how many entries it has, if it is WordPiece or RoBERTa's.
     """
     texts = [*fixture_texts.ORDINARY.values(), *fixture_texts.AWKWARD.values()]
     texts = [fixture_texts.readable(text) for text in texts]
     makers = {
-        "roberta": _roberta,
+        "roberta": functools.partial(_roberta, vocabulary=vocabulary),
         "xlm-roberta": _xlm_roberta,
         "albert": _albert,
         "deberta-v2": _deberta,
@@ -75,25 +78,27 @@ def make_tokenizer(architecture: str, scratch: Path) -> PreTrainedTokenizerFast:
     if architecture in makers:
         tokenizer = makers[architecture](texts, scratch)
     else:
-        tokenizer = _wordpiece(texts, scratch, architecture)
+        tokenizer = _wordpiece(texts, scratch, architecture, vocabulary)
     for file in set(scratch.iterdir()) - before:
         file.unlink()
     return tokenizer
 
 
-def _wordpiece(texts: list[str], scratch: Path, architecture: str) -> PreTrainedTokenizerFast:
+def _wordpiece(
+    texts: list[str], scratch: Path, architecture: str, vocabulary: int
+) -> PreTrainedTokenizerFast:
     cased = architecture == "bert"
     specials = MPNET_SPECIALS if architecture == "mpnet" else WORDPIECE_SPECIALS
     file = scratch / "vocab.txt"
-    lines = _wordpiece_vocabulary(texts, cased, specials)
+    lines = _wordpiece_vocabulary(texts, cased, specials, vocabulary)
     file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
     kinds = {"bert": "Bert", "distilbert": "DistilBert", "electra": "Electra", "mpnet": "MPNet"}
     kind = getattr(transformers, f"{kinds[architecture]}TokenizerFast")
     return kind(str(file), do_lower_case=not cased, model_max_length=MAX_LENGTH)
 
 
-def _roberta(texts: list[str], scratch: Path) -> PreTrainedTokenizerFast:
-    files = _byte_pairs(texts, scratch, VOCABULARY, ROBERTA_SPECIALS)
+def _roberta(texts: list[str], scratch: Path, vocabulary: int) -> PreTrainedTokenizerFast:
+    files = _byte_pairs(texts, scratch, vocabulary, ROBERTA_SPECIALS)
     return transformers.RobertaTokenizerFast(*files, model_max_length=MAX_LENGTH)
 
 
@@ -283,7 +288,9 @@ def _unigram(
     return backend
 
 
-def _wordpiece_vocabulary(texts: Sequence[str], cased: bool, specials: Sequence[str]) -> list[str]:
+def _wordpiece_vocabulary(
+    texts: Sequence[str], cased: bool, specials: Sequence[str], size: int
+) -> list[str]:
     """The most frequent letters, then the most frequent pieces of words."""
     normalizer = normalizers.BertNormalizer(lowercase=not cased)
     splitter = pre_tokenizers.BertPreTokenizer()
@@ -295,8 +302,8 @@ def _wordpiece_vocabulary(texts: Sequence[str], cased: bool, specials: Sequence[
             letters.update(f"##{letter}" for letter in word[1:])
             for start, end in _pieces(word):
                 pieces[("##" if start else "") + word[start:end]] += end - start
-    chosen = [*specials, *_ranked(letters)[:LETTERS]]
-    return chosen + _ranked(pieces)[: VOCABULARY - len(chosen)]
+    chosen = [*specials, *_ranked(letters)[: size // 2]]
+    return chosen + _ranked(pieces)[: size - len(chosen)]
 
 
 def _pieces(word: str) -> Iterator[tuple[int, int]]:

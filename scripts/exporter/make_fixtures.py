@@ -245,6 +245,7 @@ def make_fixture(fixture: Fixture, folder: Path) -> None:
             task=fixture.task,
             output=folder / fixture.name,
             precision=fixture.precision,
+            explanations=False,
             force=True,
         )
         if fixture.precision != "fp32":

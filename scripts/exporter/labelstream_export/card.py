@@ -15,7 +15,7 @@ CARD = """\
 | --- | --- |
 | labels | {labels} |
 | precision | {precision} |
-| longest text | {max_length} tokens, special ones included |
+| longest text | {max_length} tokens, special ones included |{explanations}
 | written with | labelstream_export {exporter}, transformers {transformers}, torch {torch} |
 
 {checked}
@@ -36,6 +36,13 @@ GENERATOR_CHECKED = """\
 {texts} rows of 1 to {max_length} tokens, read at once, in chunks and token by token: the largest
 difference of a logit was {difference:.1e}; between a row in chunks and the whole batch at once it
 was {padding_difference:.1e}."""
+
+GRADIENTS = """
+
+**Explanations.** Gradients with respect to the embeddings, as `{module}` gives them, were compared
+with those of PyTorch's autograd on the checkpoint's own model on {texts} rows: the largest
+difference (relative, L2) was {difference:.1e}; between a padded row and the same row alone it was
+{padding_difference:.1e}."""
 
 AGREEMENT = """
 
@@ -68,6 +75,18 @@ def card(manifest: dict[str, Any], name: str, labels: list[str]) -> str:
             equal=agreement["equal"],
             decisions=agreement["decisions"],
         )
+    explanations = ""
+    if "explain" in manifest:
+        in_fp32 = ", in fp32" if manifest["precision"] != "fp32" else ""
+        by = f"`{manifest['explain']}`{in_fp32}"
+        explanations = f"\n| explanations | layer integrated gradients, by {by} |"
+        explained = checked["explanations"]
+        told += GRADIENTS.format(
+            module=manifest["explain"],
+            texts=explained["texts"],
+            difference=explained["largest_gradient_difference"],
+            padding_difference=explained["largest_padding_difference"],
+        )
     return CARD.format(
         name=name,
         architecture=manifest["architecture"],
@@ -75,6 +94,7 @@ def card(manifest: dict[str, Any], name: str, labels: list[str]) -> str:
         labels=shown or "none",
         precision=manifest["precision"],
         max_length=manifest["max_length"],
+        explanations=explanations,
         exporter=versions["labelstream_export"],
         transformers=versions["transformers"],
         torch=versions["torch"],

@@ -22,7 +22,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Returns:
         ``checkpoint`` (str), ``task`` (Task or None), ``output`` (Path), ``precision`` (str),
         ``agreement`` (Path or None), ``min_agreement`` (float), ``max_length`` (int or None),
-        ``force`` (bool).
+        ``explanations`` (bool), ``force`` (bool).
     """
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
@@ -67,6 +67,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "(default: what the tokenizer and the model allow)",
     )
     parser.add_argument(
+        "--no-explanations",
+        action="store_false",
+        dest="explanations",
+        help="leave out what explanations need: less on disk, and no text of this model can be "
+        "explained",
+    )
+    parser.add_argument(
         "--force", action="store_true", help="replace FOLDER if it exists; its README.md is kept"
     )
     options = parser.parse_args(arguments)
@@ -89,6 +96,7 @@ def main(arguments: Sequence[str]) -> int:
             precision=options.precision,
             max_length=options.max_length,
             yardstick=Yardstick(options.agreement, options.min_agreement),
+            explanations=options.explanations,
             force=options.force,
         )
     except ExportError as error:

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
-from torch import Tensor, nn
 from transformers.utils import logging
 
 from labelstream_export import folder as files
@@ -24,6 +23,7 @@ from labelstream_export.checkpoint import (
     read_config,
 )
 from labelstream_export.errors import ExportError
+from labelstream_export.explanations import LONGEST, METHODS, trace_explained, verify_explained
 from labelstream_export.generation import INPUTS as STEP_INPUTS
 from labelstream_export.generation import Step, generation_facts, step_examples, verify_steps
 from labelstream_export.graph import check_devices, free_devices
@@ -50,6 +50,9 @@ from labelstream_export.traced import INPUTS as TRACED_INPUTS
 from labelstream_export.traced import class_count, load_traced, verify_traced
 from labelstream_export.verify import SEED, verify
 
+MODULE = "model.pt"
+TWIN = "explain.pt"
+
 
 def export(
     *,
@@ -59,6 +62,7 @@ def export(
     precision: str = "fp32",
     max_length: int | None = None,
     yardstick: Yardstick = BUILT_IN,
+    explanations: bool = True,
     force: bool = False,
 ) -> None:
     """Writes a model folder, checked against the checkpoint.
@@ -74,6 +78,9 @@ def export(
         max_length: tokens of a text that the model sees, special ones included; None for as many
             as the checkpoint allows, or the archive tells.
         yardstick: what bf16 and int8 have to agree with fp32 on.
+        explanations: whether an encoder gets the methods that explanations need: in the module
+            itself in fp32, else in a twin in fp32. Where the model does not allow it the export
+            goes on without them, and says so.
         force: whether to replace ``output``, a model folder or one with nothing but a card; its
             ``README.md`` is kept.
 
@@ -101,7 +108,7 @@ def export(
             if loaded is None:
                 _write_traced(archive, made, precision, max_length)
             else:
-                _write(loaded, task, made, precision, max_length, yardstick, archive)
+                _write(loaded, task, made, precision, max_length, yardstick, explanations, archive)
             if (output / "README.md").is_file():
                 shutil.copyfile(output / "README.md", made / "README.md")
             if output.exists():
@@ -148,6 +155,7 @@ def _write(
     precision: str,
     asked: int | None,
     yardstick: Yardstick,
+    explanations: bool,
     archive: Archive | None,
 ) -> None:
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
@@ -170,7 +178,21 @@ def _write(
     else:
         vocabulary = model.get_input_embeddings().num_embeddings
         examples = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
-    _write_module(wrapper, examples, folder)
+    explain, explained, note = None, {}, {}
+    if explanations and not generates:
+        file = MODULE if reduced is model else TWIN
+        encoder = ENCODERS[task](model, inputs)
+        try:
+            _write_module(trace_explained(encoder, examples), folder / file)
+            say(f"comparing gradients, up to {min(max_length, LONGEST)} tokens")
+            explained = verify_explained(folder / file, task, model, tokenizer, inputs, max_length)
+            explain = file
+        except ExportError as error:
+            (folder / file).unlink(missing_ok=True)
+            note = {"note": f"it is written without explanations: {error}"}
+            say(f"{type(model).__name__}: {note['note']}")
+    if explain != MODULE:
+        _write_module(trace(wrapper, {"forward": examples}), folder / MODULE)
 
     write_tokenizer(tokenizer, max_length, folder)
     check_tokenizer(tokenizer, folder)
@@ -178,17 +200,17 @@ def _write(
 
     say(f"comparing with the checkpoint, up to {max_length} tokens")
     if generates:
-        checked = verify_steps(folder / "model.pt", wrapper, model, max_length, precision)
+        checked = verify_steps(folder / MODULE, wrapper, model, max_length, precision)
     else:
-        checked = verify(
-            folder / "model.pt", task, reduced, tokenizer, inputs, max_length, precision
-        )
+        checked = verify(folder / MODULE, task, reduced, tokenizer, inputs, max_length, precision)
     say(f"{checked['texts']} rows agree, largest difference {checked['largest_difference']:.1e}")
     if reduced is not model:
         checked["agreement"] = measure(
             yardstick, task, model, reduced, tokenizer, inputs, max_length
         )
         say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
+    if explain:
+        checked["explanations"] = explained
 
     facts: dict[str, Any] = {
         "task": task.name,
@@ -196,7 +218,8 @@ def _write(
         "model_type": model.config.model_type,
         "precision": precision,
         "inputs": inputs,
-        "methods": list(wrapper.METHODS),
+        "methods": ["forward", *(METHODS if explain == MODULE else ())],
+        **({"explain": explain} if explain else {}),
         "num_labels": len(labels),
         "problem_type": model.config.problem_type,
         "max_length": max_length,
@@ -206,6 +229,7 @@ def _write(
         **(generation_facts(wrapper, tokenizer) if generates else {}),
         **({} if generates else {"embedding_name": embeddings_path(model)}),
         **({"torchserve": archive.save_mode} if archive else {}),
+        **note,
         "checked": checked,
     }
     _write_small_files(facts, checkpoint.name, labels, folder, archive)
@@ -235,19 +259,19 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
     say(f"wrapping {archive.serialized.name}")
     generator = torch.Generator().manual_seed(SEED)
     examples = example_inputs(TRACED_INPUTS, [6, 4], tokenizer, len(tokenizer), generator)
-    _write_module(traced, examples, folder)
+    _write_module(trace(traced, {"forward": examples}), folder / MODULE)
     write_tokenizer(tokenizer, max_length, folder)
     check_tokenizer(tokenizer, folder)
     files.write_json(config, folder / "config.json")
     say(f"comparing rows in batches and alone, up to {max_length} tokens")
-    checked = verify_traced(folder / "model.pt", traced, task, tokenizer, max_length)
+    checked = verify_traced(folder / MODULE, traced, task, tokenizer, max_length)
     facts: dict[str, Any] = {
         "task": task.name,
         "architecture": traced.model.original_name,
         "model_type": config.get("model_type"),
         "precision": precision,
         "inputs": list(TRACED_INPUTS),
-        "methods": list(traced.METHODS),
+        "methods": ["forward"],
         "num_labels": len(labels),
         "problem_type": config.get("problem_type"),
         "max_length": max_length,
@@ -262,11 +286,10 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
     _write_small_files(facts, archive.name, labels, folder, archive)
 
 
-def _write_module(wrapper: nn.Module, examples: tuple[Tensor, ...], folder: Path) -> None:
-    module = trace(wrapper, examples)
+def _write_module(module: torch.jit.ScriptModule, file: Path) -> None:
     free_devices(module)
     check_devices(module)
-    write_module(module, folder / "model.pt")
+    write_module(module, file)
 
 
 def _write_small_files(

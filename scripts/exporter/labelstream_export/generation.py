@@ -35,8 +35,6 @@ class Step(nn.Module):
         cache: ``layers``, ``heads`` (of keys and values) and ``head_dim``, the sizes of ``past``.
     """
 
-    METHODS = ("forward",)
-
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model

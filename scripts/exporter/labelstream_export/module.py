@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +24,10 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class Encoder(nn.Module):
     """A model that reads a whole text at once, as a module of plain tensors.
 
-    Each public method becomes a method of the TorchScript module, named in ``METHODS``.
+    ``forward`` becomes a method of the TorchScript module, and where texts are to be explained so
+    do ``embed`` and ``logits``, which are its two halves: for the same tensors,
+    ``forward(*tensors)`` is ``logits(embed(*tensors), *tensors)``.
     """
-
-    METHODS = ("forward",)
 
     def __init__(self, model: PreTrainedModel, inputs: Sequence[str]) -> None:
         super().__init__()
@@ -37,6 +37,51 @@ class Encoder(nn.Module):
     def outputs(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the model returns for one int64 tensor [batch, tokens] for each of ``inputs``."""
         return self.model(**dict(zip(self.inputs, tensors)), return_dict=False)
+
+    def embed(self, *tensors: Tensor) -> Tensor:
+        """What the embeddings module (see ``embeddings_path``) gives.
+
+        Args:
+            tensors: as ``forward``'s.
+
+        Returns:
+            float32 [batch, tokens, hidden], where hidden is the width of the embeddings.
+        """
+
+        def stop(module: nn.Module, arguments: tuple, output: Tensor) -> None:
+            raise _EmbeddedError(output)
+
+        # The model is left as soon as they are made, so that a trace holds nothing else.
+        handle = embeddings_of(self.model).register_forward_hook(stop)
+        try:
+            self.outputs(tensors)
+        except _EmbeddedError as embedded:
+            return embedded.output
+        finally:
+            handle.remove()
+        raise ExportError(f"{type(self.model).__name__} does not use its embeddings module")
+
+    def logits(self, embeddings: Tensor, *tensors: Tensor) -> Tensor:
+        """What ``forward`` gives where the embeddings module gives ``embeddings``.
+
+        Args:
+            embeddings: float32 [batch, tokens, hidden].
+            tensors: as ``forward``'s.
+        """
+        replaced = embeddings_of(self.model)
+        replaced.forward = lambda *arguments, **options: embeddings
+        try:
+            return self.forward(*tensors)
+        finally:
+            del replaced.forward
+
+
+class _EmbeddedError(Exception):
+    """Carries the output of the embeddings module out of the model."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
 
 
 class SequenceClassifier(Encoder):
@@ -137,12 +182,12 @@ def example_inputs(
     return tuple(tensors[name] for name in inputs)
 
 
-def trace(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
-    """Traces each method of the module.
+def trace(module: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]) -> torch.jit.ScriptModule:
+    """Traces methods of a module.
 
     Args:
-        module: has the attributes ``model`` and ``METHODS``.
-        examples: the arguments of each method.
+        module: has the attribute ``model``.
+        examples: the arguments of each method, by its name.
 
     Raises:
         ExportError: the model cannot be traced.
@@ -150,9 +195,7 @@ def trace(module: nn.Module, examples: tuple[Tensor, ...]) -> torch.jit.ScriptMo
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # tracer warnings: the comparison with the model decides
         try:
-            return torch.jit.trace_module(
-                module, {name: examples for name in module.METHODS}, check_trace=False
-            )
+            return torch.jit.trace_module(module, dict(examples), check_trace=False)
         except Exception as error:  # the tracer runs the model's own code, which may raise anything
             reason = str(error).strip().splitlines()[0]
             raise ExportError(
@@ -169,6 +212,11 @@ def embeddings_path(model: PreTrainedModel) -> str:
     found = getattr(base, "embeddings", None)
     wanted = found if isinstance(found, nn.Module) else words
     return next(name for name, module in model.named_modules() if module is wanted)
+
+
+def embeddings_of(model: PreTrainedModel) -> nn.Module:
+    """The module at ``embeddings_path``."""
+    return model.get_submodule(embeddings_path(model))
 
 
 def position_limit(model: PreTrainedModel) -> int | None:

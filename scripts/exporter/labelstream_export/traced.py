@@ -22,8 +22,6 @@ NAMES = {QUESTION_ANSWERING: ("start_logits", "end_logits")}
 class Traced(nn.Module):
     """The traced module behind the outputs that the task's model folders have."""
 
-    METHODS = ("forward",)
-
     def __init__(self, model: torch.jit.ScriptModule, task: Task) -> None:
         super().__init__()
         self.model = model

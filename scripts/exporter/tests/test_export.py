@@ -89,7 +89,8 @@ def test_manifest_tells_the_facts(checkpoints, exported, architecture):
         "model_type": architecture,
         "precision": "fp32",
         "inputs": INPUTS[architecture],
-        "methods": ["forward"],
+        "methods": ["forward", "embed", "gradients"],
+        "explain": "model.pt",
         "num_labels": 3,
         "problem_type": None,
         "max_length": MAX_LENGTH,
@@ -114,6 +115,7 @@ def test_manifest_tells_the_facts(checkpoints, exported, architecture):
     }
     assert checked["texts"] > 10
     assert checked["largest_difference"] <= 5e-5
+    assert checked["explanations"]["largest_gradient_difference"] <= 1e-4
     files = {file.name for file in exported[architecture].iterdir()}
     assert set(sums) == files - set(UNSUMMED)
     assert all(sha256(exported[architecture] / name) == digest for name, digest in sums.items())

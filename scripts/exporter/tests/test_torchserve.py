@@ -97,6 +97,7 @@ def test_mar_file_becomes_a_folder_with_its_labels_by_one_command(tmp_path, save
     content = yaml.safe_load((tmp_path / "model" / "model-config.yaml").read_text("utf-8"))
     assert {key: content[key] for key in SETTINGS} == SETTINGS
     assert content["handler"]["captum_explanation"] is False
+    assert ("explain" in manifest) == (save_mode == "pretrained")  # the job file may ask for them
     assert content["handler"]["BetterTransformer"] is False
     assert content["handler"]["num_labels"] == 3
     assert content["handler"]["max_length"] == 40
@@ -119,6 +120,7 @@ def test_traced_modules_cannot_be_explained_and_say_so(tmp_path):
     manifest = manifest_of(tmp_path / "model")
     assert manifest["inputs"] == ["input_ids", "attention_mask"]
     assert manifest["methods"] == ["forward"]
+    assert "explain" not in manifest
     assert "cannot be explained" in manifest["note"]
     assert "embedding_name" not in manifest
 
