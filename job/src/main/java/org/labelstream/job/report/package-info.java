@@ -1,0 +1,2 @@
+/** Explanations as a page to read: one HTML file that needs nothing else. */
+package org.labelstream.job.report;
