@@ -1,5 +1,7 @@
 package org.labelstream.job;
 
+import java.io.BufferedReader;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -11,6 +13,7 @@ import org.apache.flink.util.ExceptionUtils;
 import org.labelstream.codec.EventCodec;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.job.file.LinePipeline;
+import org.labelstream.job.report.ReportWriter;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.operator.InferenceFunction;
@@ -58,6 +61,25 @@ public final class LabelCommand implements Callable<Integer> {
       description = "Where dead letters go, in place of standard error.")
   private Path deadLetters;
 
+  @Option(
+      names = "--explanations",
+      paramLabel = "FILE",
+      description = "Where explanations of all lines go, a JSON object a line.")
+  private Path explanations;
+
+  @Option(
+      names = "--report",
+      paramLabel = "FILE.html",
+      description = "Where a page goes that shows the explanations of all lines.")
+  private Path report;
+
+  @Option(
+      names = "--steps",
+      paramLabel = "N",
+      defaultValue = "50",
+      description = "How many gradients an explanation takes, or adaptive (default: 50).")
+  private String steps;
+
   public static void main(String[] args) {
     CommandLine commandLine = new CommandLine(new LabelCommand());
     commandLine.setExecutionExceptionHandler(
@@ -95,12 +117,48 @@ public final class LabelCommand implements Callable<Integer> {
         throw new IllegalArgumentException(file + " cannot be read: check the path");
       }
     }
-    LinePipeline.run(
-        InferenceSettings.of(folder.name(), model.toAbsolutePath().normalize().toString())
-            .withParameters(settings),
-        files.isEmpty() ? List.of("-") : files,
-        deadLetters);
+    Path explained = explanations;
+    if (report != null && explained == null) {
+      explained = Files.createTempFile("labelstream-", ".jsonl");
+    }
+    try {
+      LinePipeline.run(
+          InferenceSettings.of(folder.name(), model.toAbsolutePath().normalize().toString())
+              .withParameters(settings),
+          files.isEmpty() ? List.of("-") : files,
+          deadLetters,
+          explained,
+          steps());
+      if (report != null) {
+        writeReport(folder, explained);
+      }
+    } finally {
+      if (explanations == null && explained != null) {
+        Files.deleteIfExists(explained);
+      }
+    }
     return 0;
+  }
+
+  /** The steps that were asked for, or null for adaptive ones. */
+  private Integer steps() {
+    if (steps.equalsIgnoreCase("adaptive")) {
+      return null;
+    }
+    if (steps.matches("[1-9][0-9]{0,2}|1000")) {
+      return Integer.valueOf(steps);
+    }
+    throw new IllegalArgumentException(
+        "--steps is " + steps + ", but must be a whole number from 1 to 1000, or adaptive");
+  }
+
+  private void writeReport(ModelFolder folder, Path explained) throws IOException {
+    try (BufferedReader lines = Files.newBufferedReader(explained);
+        ReportWriter page = new ReportWriter(report, "Explanations of " + folder.name())) {
+      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        page.add(line.getBytes(StandardCharsets.UTF_8));
+      }
+    }
   }
 
   /** Reads settings as they would be read in a record, so that the same rules hold. */

@@ -122,6 +122,38 @@ public final class DecodedEvent {
     return out.toByteArray();
   }
 
+  /**
+   * The record of an explanation.
+   *
+   * @param task the task's name
+   * @param model the model's name
+   * @param version the model's version
+   * @param fields the explanation's own, or its error
+   */
+  public byte[] explained(String task, String model, String version, Map<String, Object> fields) {
+    Splice out = new Splice(4096);
+    out.begin();
+    out.add(
+        json -> {
+          json.writeFieldName("id");
+          if (id == null) {
+            json.writeString(position);
+          } else {
+            json.writeRawValue(id);
+          }
+          json.writeStringField("pipeline", pipeline);
+          json.writeStringField("task", task);
+          json.writeStringField("model", model);
+          json.writeStringField("version", version);
+          for (Map.Entry<String, Object> field : fields.entrySet()) {
+            json.writeFieldName(field.getKey());
+            write(json, field.getValue());
+          }
+        });
+    out.end();
+    return out.toByteArray();
+  }
+
   private static void write(JsonGenerator json, Object value) throws IOException {
     if (value == null) {
       json.writeNull();

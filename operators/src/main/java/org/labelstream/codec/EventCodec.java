@@ -103,6 +103,11 @@ public final class EventCodec {
     }
   }
 
+  /** An event of which nothing is known but its record's place. */
+  public DecodedEvent unread(SourceRecord record) {
+    return DecodedEvent.ofText(pipeline, "", record.position());
+  }
+
   private static String where(JsonProcessingException e, int start) {
     return e.getLocation() == null || e.getLocation().getByteOffset() < 0
         ? ""

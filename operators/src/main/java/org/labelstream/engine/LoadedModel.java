@@ -36,7 +36,7 @@ public final class LoadedModel implements AutoCloseable {
   private static final Map<Key, Shared> LOADED = new HashMap<>();
 
   /** A folder by its name and content: fetched twice, it is one. */
-  private record Key(String name, String version, int maxLength, Device device) {}
+  private record Key(String name, String version, int maxLength, String file, Device device) {}
 
   /** What the leases share. */
   private static final class Shared {
@@ -68,14 +68,34 @@ public final class LoadedModel implements AutoCloseable {
    *     loaded
    */
   public static LoadedModel lease(ModelFolder folder, DeviceChoice choice) {
+    return lease(folder, ModelFolder.MODULE, choice);
+  }
+
+  /**
+   * Leases the module of a folder that gives gradients, in full precision: the model itself, or its
+   * twin.
+   *
+   * @throws EngineException as {@link #lease}, or when the folder has none
+   */
+  public static LoadedModel leaseForGradients(ModelFolder folder, DeviceChoice choice) {
+    String file = folder.manifest().explain();
+    if (file == null) {
+      throw new EngineException(
+          folder.path()
+              + " was exported without the methods that explanations need: export it again");
+    }
+    return lease(folder, file, choice);
+  }
+
+  private static LoadedModel lease(ModelFolder folder, String file, DeviceChoice choice) {
     Engine engine = Native.engine();
     Device device = Devices.lease(choice, engine);
     try {
       synchronized (LOADED) {
-        Key key = new Key(folder.name(), folder.version(), folder.maxLength(), device);
+        Key key = new Key(folder.name(), folder.version(), folder.maxLength(), file, device);
         Shared shared = LOADED.get(key);
         if (shared == null) {
-          shared = load(folder, device);
+          shared = load(folder, file, device);
           LOADED.put(key, shared);
         }
         shared.leases++;
@@ -87,13 +107,21 @@ public final class LoadedModel implements AutoCloseable {
     }
   }
 
-  private static Shared load(ModelFolder folder, Device device) {
+  private static Shared load(ModelFolder folder, String file, Device device) {
     long start = System.nanoTime();
     Model module = Model.newInstance(folder.name(), device, "PyTorch");
     TextTokenizer tokenizer = null;
     try {
+      boolean gradients = file.equals(folder.manifest().explain());
       module.load(
-          folder.path(), ModelFolder.MODULE, Map.of("mapLocation", "true", "trainParam", "false"));
+          folder.path(),
+          file,
+          Map.of("mapLocation", "true", "trainParam", Boolean.toString(gradients)));
+      if (gradients) {
+        module
+            .getBlock()
+            .freezeParameters(true); // of embeddings gradients are taken, not of weights
+      }
       tokenizer = TextTokenizer.load(folder);
       Shared shared = new Shared(module, tokenizer);
       // The first call switches the module to inference, which must not happen under another
@@ -108,7 +136,7 @@ public final class LoadedModel implements AutoCloseable {
       }
       LOG.info(
           "Loaded {} (version {}) on {} in {} ms",
-          folder.path(),
+          folder.path().resolve(file),
           folder.version(),
           device,
           (System.nanoTime() - start) / 1_000_000);
@@ -121,7 +149,7 @@ public final class LoadedModel implements AutoCloseable {
       throw e instanceof EngineException known
           ? known
           : new EngineException(
-              folder.path().resolve(ModelFolder.MODULE)
+              folder.path().resolve(file)
                   + " cannot be loaded ("
                   + firstLine(e)
                   + "): export the checkpoint again",
@@ -191,16 +219,8 @@ public final class LoadedModel implements AutoCloseable {
   }
 
   private static Logits forward(Shared shared, ModelFolder folder, List<Tokens> rows) {
-    int length = 0;
-    for (Tokens row : rows) {
-      length = Math.max(length, row.length());
-    }
-    Shape shape = new Shape(rows.size(), length);
     try (NDManager manager = shared.module.getNDManager().newSubManager()) {
-      NDList inputs = new NDList();
-      for (String name : folder.manifest().inputs()) {
-        inputs.add(manager.create(padded(name, rows, length, folder), shape));
-      }
+      NDList inputs = inputs(rows, folder, manager);
       NDList outputs =
           shared.module.getBlock().forward(new ParameterStore(manager, false), inputs, false);
       NDArray logits = outputs.get(0);
@@ -210,6 +230,36 @@ public final class LoadedModel implements AutoCloseable {
     } catch (RuntimeException e) {
       throw new EngineException("the model failed: " + firstLine(e), e);
     }
+  }
+
+  /**
+   * How a logit changes on the way from the embeddings of a baseline to those of a text, at each of
+   * some points. Points of any texts run as one batch.
+   *
+   * @throws EngineException when the module fails
+   */
+  public List<EmbeddingPath.Slope> slopes(List<EmbeddingPath.Point> points) {
+    try (NDManager manager = shared.module.getNDManager().newSubManager()) {
+      return GradientModule.slopes(
+          shared.module, points, rows -> inputs(rows, folder, manager), manager);
+    } catch (EngineException e) {
+      throw e;
+    } catch (RuntimeException e) {
+      throw new EngineException("the model's gradients failed: " + firstLine(e), e);
+    }
+  }
+
+  private static NDList inputs(List<Tokens> rows, ModelFolder folder, NDManager manager) {
+    int length = 0;
+    for (Tokens row : rows) {
+      length = Math.max(length, row.length());
+    }
+    Shape shape = new Shape(rows.size(), length);
+    NDList inputs = new NDList();
+    for (String name : folder.manifest().inputs()) {
+      inputs.add(manager.create(padded(name, rows, length, folder), shape));
+    }
+    return inputs;
   }
 
   private static long[] padded(String name, List<Tokens> rows, int length, ModelFolder folder) {

@@ -111,6 +111,11 @@ public record Tokens(
     }
   }
 
+  /** The same row with other token ids. */
+  public Tokens withIds(long[] others) {
+    return new Tokens(others, typeIds, pieces, special, starts, ends, sequences, words, truncated);
+  }
+
   /** Which of the texts has more tokens: 0 or 1. */
   public int longerSequence() {
     return count(1) > count(0) ? 1 : 0;

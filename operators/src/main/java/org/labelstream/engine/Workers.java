@@ -51,6 +51,7 @@ public final class Workers {
   private final Condition workEnded = lock.newCondition();
   private final List<Lease> leases = new ArrayList<>();
   private final ScheduledThreadPoolExecutor clock;
+  private final int count;
   private boolean stopping;
 
   /**
@@ -60,6 +61,7 @@ public final class Workers {
   private long level;
 
   private Workers(int count) {
+    this.count = count;
     clock = new ScheduledThreadPoolExecutor(1, Workers::clockThread);
     clock.setRemoveOnCancelPolicy(true);
     for (int i = 0; i < count; i++) {
@@ -86,13 +88,24 @@ public final class Workers {
    * number of cores.
    */
   public static Lease lease(WorkSource source) {
+    return lease(source, 1);
+  }
+
+  /**
+   * As {@link #lease(WorkSource)}, for work that stands back behind others': while these have any
+   * it gets at most {@code share} of the time, and never more than that share of the workers at
+   * once (but one), so that one of them is soon free for the others. What nobody wants it may have.
+   *
+   * @param share above 0; 1 for work like any other
+   */
+  public static Lease lease(WorkSource source, double share) {
     synchronized (Workers.class) {
       if (instance == null) {
         int count =
             Integer.getInteger("labelstream.workers", Runtime.getRuntime().availableProcessors());
         instance = new Workers(Math.max(1, count));
       }
-      return instance.add(source);
+      return instance.add(source, share);
     }
   }
 
@@ -130,10 +143,10 @@ public final class Workers {
     }
   }
 
-  private Lease add(WorkSource source) {
+  private Lease add(WorkSource source, double share) {
     lock.lock();
     try {
-      Lease lease = new Lease(source);
+      Lease lease = new Lease(source, share, Math.max(1, (int) (share * count)));
       leases.add(lease);
       return lease;
     } finally {
@@ -164,6 +177,9 @@ public final class Workers {
         long wait = Long.MAX_VALUE;
         Lease chosen = null;
         for (Lease lease : leases) {
+          if (lease.running >= lease.mostAtOnce) {
+            continue; // it is asked again when one of its pieces has ended
+          }
           long ready = lease.closed ? Long.MAX_VALUE : lease.source.nanosUntilReady();
           if (ready > 0) {
             wait = Math.min(wait, ready);
@@ -212,7 +228,8 @@ public final class Workers {
   private void ended(Lease lease, long nanos) {
     lock.lock();
     try {
-      lease.busyNanos += nanos;
+      // Against one other source that always has work, this charge gives the share.
+      lease.busyNanos += lease.share < 1 ? (long) (nanos * (1 - lease.share) / lease.share) : nanos;
       lease.running--;
       workEnded.signalAll();
     } finally {
@@ -227,9 +244,13 @@ public final class Workers {
     private boolean idle = true;
     private int running;
     private boolean closed;
+    private final double share;
+    private final int mostAtOnce;
 
-    private Lease(WorkSource source) {
+    private Lease(WorkSource source, double share, int mostAtOnce) {
       this.source = source;
+      this.share = share;
+      this.mostAtOnce = mostAtOnce;
     }
 
     /** Tells the workers that the source has new work. */

@@ -51,6 +51,11 @@ public final class LabelMapping {
     return names.get(index);
   }
 
+  /** The class with a name, or -1 where there is none. */
+  public int indexOf(String name) {
+    return names.indexOf(name);
+  }
+
   /** How many classes there are. */
   public int size() {
     return names.size();

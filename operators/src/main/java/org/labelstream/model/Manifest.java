@@ -31,6 +31,7 @@ import java.util.Map;
  * @param bosTokenId the token that a text without a beginning begins with, or null
  * @param eosTokenIds the tokens that end a generated text; may be empty
  * @param torchserve the save mode of the TorchServe archive that the folder was made of, or null
+ * @param explain the file with the methods that explanations need, or null where there are none
  * @param sums SHA-256 in hex by file name; the label mapping is not among them, since it may be
  *     swapped
  */
@@ -55,6 +56,7 @@ public record Manifest(
     Integer bosTokenId,
     List<Integer> eosTokenIds,
     String torchserve,
+    String explain,
     Map<String, String> sums) {
 
   /**
@@ -104,6 +106,7 @@ public record Manifest(
         reader.optionalInteger("bos_token_id"),
         reader.integers("eos_token_ids"),
         reader.optionalText("torchserve"),
+        reader.optionalText("explain"),
         Map.copyOf(sums));
   }
 

@@ -62,7 +62,11 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   private final AtomicInteger underWay = new AtomicInteger();
   private final Workers.Lease workers;
 
-  Lane(Task task, BatchPolicy policy, Duration timeout) {
+  /**
+   * @param timeout how long the model may work on a record
+   * @param share the part of the workers' time that the lane may take from others, at most 1
+   */
+  Lane(Task task, BatchPolicy policy, Duration timeout, double share) {
     this.task = task;
     this.timeout = timeout;
     this.fresh = new Batcher<>(policy, item -> item.row.length(), System::nanoTime);
@@ -70,7 +74,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
         new BatchPolicy(policy.maxTokens(), policy.lookAhead(), policy.maxAge(), Duration.ZERO);
     this.again = new Batcher<>(atOnce, item -> item.row.length(), System::nanoTime);
     this.mostUnderWay = Math.max(1, policy.maxTokens() / TOKENS_PER_ROW_UNDER_WAY);
-    this.workers = Workers.lease(this);
+    this.workers = Workers.lease(this, share);
   }
 
   /** A record under way. */
@@ -88,8 +92,12 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
     }
 
     void reject(ErrorCode code, String message) {
+      reject(new DeadLetter(code, Stage.INFERENCE, message));
+    }
+
+    void reject(DeadLetter letter) {
       if (answered.compareAndSet(false, true)) {
-        answer.rejected(new DeadLetter(code, Stage.INFERENCE, message));
+        answer.rejected(letter);
       }
     }
 
@@ -123,7 +131,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   void submit(Plan plan, Answer answer) {
     Pending record = new Pending(plan, answer);
     if (plan.rows().isEmpty()) {
-      record.join();
+      goOn(record);
       return;
     }
     for (Row row : plan.rows()) {
@@ -201,12 +209,33 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
       } else {
         leave(item);
         if (item.record.open.decrementAndGet() == 0) {
-          item.record.join();
+          goOn(item.record);
         }
       }
     }
     again.addAll(unfinished);
     workers.signal();
+  }
+
+  /** Lets a record go on whose rows are all done: with more rows, or to its answer. */
+  private void goOn(Pending record) {
+    List<? extends Row> next;
+    try {
+      next = record.plan.next();
+    } catch (RejectedRecordException e) {
+      record.reject(e.letter());
+      return;
+    } catch (RuntimeException | Error e) {
+      LOG.warn("A record could not go on", e);
+      record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
+      return;
+    }
+    if (next.isEmpty()) {
+      record.join();
+    } else {
+      record.open.set(next.size());
+      fresh.addAll(next.stream().map(row -> new Item(row, record)).toList());
+    }
   }
 
   private void stay(Item item) {

@@ -23,7 +23,7 @@ public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
   private static final int FAILED = 1;
 
   private OutcomeSerializer() {
-    super(1);
+    super(2);
   }
 
   @Override
@@ -32,6 +32,7 @@ public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
     if (value instanceof Outcome.Labelled labelled) {
       out.writeByte(LABELLED);
       writeBytes(labelled.value(), out);
+      out.writeBoolean(labelled.explain());
     } else if (value instanceof Outcome.Failed failed) {
       out.writeByte(FAILED);
       writeText(failed.letter().code().name(), out);
@@ -44,7 +45,8 @@ public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
   Outcome read(int version, DataInputView in) throws IOException {
     SourceRecord source = SourceRecordSerializer.INSTANCE.deserialize(in);
     if (in.readByte() == LABELLED) {
-      return new Outcome.Labelled(source, readBytes(in));
+      // Form 1 knew of no explanations.
+      return new Outcome.Labelled(source, readBytes(in), version > 1 && in.readBoolean());
     }
     return new Outcome.Failed(
         source,

@@ -2,7 +2,7 @@ package org.labelstream.record;
 
 import java.util.Locale;
 
-/** Why a record got no label. The names are part of the public interface. */
+/** Why a record got no label, or no explanation. The names are part of the public interface. */
 public enum ErrorCode {
   NULL_VALUE,
   NOT_UTF8,
@@ -13,7 +13,11 @@ public enum ErrorCode {
   TOO_LARGE,
   INFERENCE_FAILED,
   TIMEOUT,
-  OUTPUT_TOO_LARGE;
+  OUTPUT_TOO_LARGE,
+  EXPLANATION_FAILED,
+  EXPLANATION_UNSUPPORTED,
+  EXPLANATION_DROPPED,
+  INVALID_TARGET;
 
   /** The code as consumers read it, such as {@code null_value}. */
   public String wireName() {

@@ -15,18 +15,20 @@ public sealed interface Outcome {
    * The record has its label.
    *
    * @param value the labelled record's value, or null for a tombstone that is passed on
+   * @param explain whether the record asks for an explanation
    */
-  record Labelled(SourceRecord source, byte[] value) implements Outcome {
+  record Labelled(SourceRecord source, byte[] value, boolean explain) implements Outcome {
     @Override
     public boolean equals(Object other) {
       return other instanceof Labelled that
           && source.equals(that.source)
-          && Arrays.equals(value, that.value);
+          && Arrays.equals(value, that.value)
+          && explain == that.explain;
     }
 
     @Override
     public int hashCode() {
-      return Objects.hash(source, Arrays.hashCode(value));
+      return Objects.hash(source, Arrays.hashCode(value), explain);
     }
   }
 

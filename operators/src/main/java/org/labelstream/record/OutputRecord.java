@@ -26,7 +26,8 @@ public record OutputRecord(
   /** The topics of a pipeline. */
   public enum Destination {
     LABELS,
-    DEAD_LETTERS
+    DEAD_LETTERS,
+    EXPLANATIONS
   }
 
   public OutputRecord {

@@ -7,7 +7,8 @@ public enum Stage {
   DECODE,
   ENCODE,
   INFERENCE,
-  OUTPUT;
+  OUTPUT,
+  EXPLANATION;
 
   /** The stage as consumers read it, such as {@code decode}. */
   public String wireName() {

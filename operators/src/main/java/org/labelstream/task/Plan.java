@@ -11,6 +11,16 @@ public interface Plan {
   List<? extends Row> rows();
 
   /**
+   * The rows that follow from those that have run; asked for once all of them are done, until there
+   * are none.
+   *
+   * @throws RejectedRecordException when the model's output allows no more
+   */
+  default List<? extends Row> next() throws RejectedRecordException {
+    return List.of();
+  }
+
+  /**
    * Makes the prediction, once all rows are done.
    *
    * @throws RejectedRecordException when the model's output allows none, such as a score that is

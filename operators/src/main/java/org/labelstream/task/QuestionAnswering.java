@@ -13,6 +13,7 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
+import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
 
 /**
@@ -93,10 +94,18 @@ public final class QuestionAnswering implements Task {
     EncodedRow.run(model, batch);
   }
 
-  /** A span of the context and how likely it is the answer. */
-  private record Answer(String text, double score, int start, int end) {
-    Answer plus(double more) {
-      return new Answer(text, score + more, start, end);
+  /** Tokens of a row that may be the answer. */
+  private record Place(EncodedRow row, int start, int end, double score) {}
+
+  /**
+   * A span of the context and how likely it is the answer.
+   *
+   * @param place where it is likeliest, or null where the context has no words
+   */
+  private record Answer(String text, double score, int start, int end, Place place) {
+    Answer plus(Answer same) {
+      Place likelier = same.place.score() > place.score() ? same.place : place;
+      return new Answer(text, score + same.score, start, end, likelier);
     }
 
     Map<String, Object> fields() {
@@ -109,7 +118,7 @@ public final class QuestionAnswering implements Task {
     }
   }
 
-  private final class Answered implements Plan {
+  private final class Answered implements Explainable {
     private final CodePoints context;
     private final List<EncodedRow> rows;
     private final int topK;
@@ -133,37 +142,99 @@ public final class QuestionAnswering implements Task {
 
     @Override
     public Prediction join() throws RejectedRecordException {
+      List<Answer> best = answers();
+      Map<String, Object> fields = new LinkedHashMap<>(best.get(0).fields());
+      if (topK > 1) {
+        fields.put("answers", best.stream().map(Answer::fields).toList());
+      }
+      return new Prediction(fields, rows.stream().mapToInt(EncodedRow::length).sum(), false);
+    }
+
+    /** The best answers, at least one. */
+    private List<Answer> answers() throws RejectedRecordException {
       Map<String, Answer> merged = new LinkedHashMap<>();
       double nullScore = 1_000_000;
-      int tokens = 0;
+      Place nowhere = null;
       for (EncodedRow row : rows) {
         boolean[] desired = desired(row.tokens());
         Spans spans = Spans.of(row.logits(), desired);
-        nullScore = Math.min(nullScore, spans.nullScore());
+        if (spans.nullScore() < nullScore) {
+          nullScore = spans.nullScore();
+          nowhere = new Place(row, 0, 0, nullScore);
+        }
         int candidates = alignToWords ? 2 * topK + 10 : topK;
         for (Spans.Span span : spans.best(candidates, maxAnswerLength)) {
           // Of spans without any probability the reference keeps those that its sort happens to
           // leave in front.
           if (desired[span.start()] && desired[span.end()] && span.score() > 0) {
-            add(merged, row.tokens(), span);
+            add(merged, row, span);
           }
         }
-        tokens += row.length();
       }
       List<Answer> answers = new ArrayList<>(merged.values());
       if (impossible) {
-        answers.add(new Answer("", nullScore, 0, 0));
+        answers.add(new Answer("", nullScore, 0, 0, nowhere));
       }
       if (answers.isEmpty()) {
-        answers.add(new Answer("", 0, 0, 0)); // a context without words
+        answers.add(new Answer("", 0, 0, 0, null)); // a context without words
       }
       answers.sort(Comparator.comparingDouble(Answer::score).reversed());
-      List<Answer> best = answers.subList(0, Math.min(topK, answers.size()));
-      Map<String, Object> fields = new LinkedHashMap<>(best.get(0).fields());
-      if (topK > 1) {
-        fields.put("answers", best.stream().map(Answer::fields).toList());
+      return answers.subList(0, Math.min(topK, answers.size()));
+    }
+
+    /**
+     * The start and the end of the answer; or those tokens of the first row that the target names.
+     */
+    @Override
+    public Explained explained(Target target) throws RejectedRecordException {
+      Place place;
+      float score;
+      if (target == null) {
+        Answer best = answers().get(0);
+        if (best.place() == null) {
+          throw Explainable.invalidTarget(
+              "the context has no words, so there is no answer to explain: send one that has");
+        }
+        place = best.place();
+        score = (float) best.score();
+      } else if (target instanceof Target.TokenClass pair) {
+        EncodedRow row = rows.get(0);
+        int start = pair.token();
+        int end = pair.index();
+        if (start > end || end >= row.length()) {
+          throw Explainable.invalidTarget(
+              "the target is the tokens "
+                  + start
+                  + " to "
+                  + end
+                  + ", but question and context have the tokens 0 to "
+                  + (row.length() - 1)
+                  + ": name a start and an end among them");
+        }
+        Spans spans = Spans.of(row.logits(), desired(row.tokens()));
+        score = spans.start()[start] * spans.end()[end];
+        place = new Place(row, start, end, score);
+      } else {
+        throw Explainable.invalidTarget(
+            "the target is a class, but question answering explains a start and an end: give a pair of tokens [start, end], or no target");
       }
-      return new Prediction(fields, tokens, false);
+      Tokens tokens = place.row().tokens();
+      Map<String, Object> named = new LinkedHashMap<>();
+      named.put("start", place.start());
+      named.put("end", place.end());
+      boolean inContext =
+          tokens.sequences()[place.start()] == CONTEXT
+              && tokens.sequences()[place.end()] == CONTEXT;
+      named.put(
+          "answer",
+          inContext
+              ? context.slice(tokens.starts()[place.start()], tokens.ends()[place.end()])
+              : "");
+      Map<String, Integer> logits = new LinkedHashMap<>();
+      logits.put("answer_start", 2 * place.start());
+      logits.put("answer_end", 2 * place.end() + 1);
+      return new Explained(
+          tokens, rows.size() > 1, List.of("question", "context"), named, score, logits);
     }
 
     /** Which tokens an answer may begin or end with: those of the context, and CLS. */
@@ -199,7 +270,8 @@ public final class QuestionAnswering implements Task {
     }
 
     /** Adds a span; the scores of answers with the same words are added up. */
-    private void add(Map<String, Answer> answers, Tokens tokens, Spans.Span span) {
+    private void add(Map<String, Answer> answers, EncodedRow row, Spans.Span span) {
+      Tokens tokens = row.tokens();
       int first = alignToWords ? firstOfWord(tokens, tokens.words()[span.start()]) : -1;
       int last = alignToWords ? lastOfWord(tokens, tokens.words()[span.end()]) : -1;
       boolean aligned = first >= 0 && last >= 0;
@@ -209,8 +281,13 @@ public final class QuestionAnswering implements Task {
       String lower = text.toLowerCase(Locale.ROOT);
       answers.merge(
           lower,
-          new Answer(text, span.score(), start, end),
-          (earlier, later) -> earlier.plus(later.score()));
+          new Answer(
+              text,
+              span.score(),
+              start,
+              end,
+              new Place(row, span.start(), span.end(), span.score())),
+          Answer::plus);
     }
   }
 

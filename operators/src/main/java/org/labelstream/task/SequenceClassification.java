@@ -10,6 +10,7 @@ import org.labelstream.engine.Tokens;
 import org.labelstream.model.LabelMapping;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
 
 /**
@@ -56,7 +57,8 @@ public final class SequenceClassification implements Task {
         stride == null
             ? List.of(new EncodedRow(tokens.truncatedTo(longest)))
             : EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
-    return new Classified(rows, parameters);
+    return new Classified(
+        rows, pair == null ? List.of("text") : List.of("text", "text_pair"), parameters);
   }
 
   @Override
@@ -64,12 +66,14 @@ public final class SequenceClassification implements Task {
     EncodedRow.run(model, batch);
   }
 
-  private final class Classified implements Plan {
+  private final class Classified implements Explainable {
     private final List<EncodedRow> rows;
+    private final List<String> texts;
     private final Parameters parameters;
 
-    Classified(List<EncodedRow> rows, Parameters parameters) {
+    Classified(List<EncodedRow> rows, List<String> texts, Parameters parameters) {
       this.rows = rows;
+      this.texts = texts;
       this.parameters = parameters;
     }
 
@@ -80,9 +84,7 @@ public final class SequenceClassification implements Task {
 
     @Override
     public Prediction join() throws RejectedRecordException {
-      // Of a text in windows, the mean of their scores; of one row, its own.
-      float[] scores = Scores.mean(rows.stream().map(row -> scores(row.logits())).toList());
-      Scores.checkFinite(scores);
+      float[] scores = meanScores();
       List<Integer> ranking = new ArrayList<>(scores.length);
       for (int i = 0; i < scores.length; i++) {
         ranking.add(i);
@@ -103,6 +105,33 @@ public final class SequenceClassification implements Task {
           fields,
           rows.stream().mapToInt(EncodedRow::length).sum(),
           rows.stream().anyMatch(row -> row.tokens().truncated()));
+    }
+
+    /** Of a text in windows, the mean of their scores; of one row, its own. */
+    private float[] meanScores() throws RejectedRecordException {
+      float[] scores = Scores.mean(rows.stream().map(row -> scores(row.logits())).toList());
+      Scores.checkFinite(scores);
+      return scores;
+    }
+
+    @Override
+    public Explained explained(Target target) throws RejectedRecordException {
+      float[] scores = meanScores();
+      int index =
+          target == null ? Scores.argmax(scores) : Targets.classOf(target, labels, "a class");
+      EncodedRow deciding = rows.get(0);
+      for (EncodedRow row : rows) {
+        if (row.logits()[index] > deciding.logits()[index]) {
+          deciding = row;
+        }
+      }
+      return new Explained(
+          deciding.tokens(),
+          rows.size() > 1 || deciding.tokens().truncated(),
+          texts,
+          Targets.named(index, labels),
+          scores[index],
+          Map.of("", index));
     }
 
     private Map<String, Object> entry(int index, float[] scores) {

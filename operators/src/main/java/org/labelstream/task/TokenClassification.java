@@ -15,6 +15,7 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
+import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
 
 /**
@@ -75,7 +76,7 @@ public final class TokenClassification implements Task {
   /** A token, a word or a group with its class. */
   private record Entity(String entity, float score, int index, String word, int start, int end) {}
 
-  private final class Recognized implements Plan {
+  private final class Recognized implements Explainable {
     private final CodePoints text;
     private final List<EncodedRow> rows;
     private final String strategy;
@@ -116,6 +117,73 @@ public final class TokenClassification implements Task {
           Map.of("entities", entities.stream().map(this::fields).toList()), tokens, truncated);
     }
 
+    /**
+     * A class of one token. Where no token is named it is the one that is surest of the class;
+     * where no class is named either, the one that is surest of a class that is not ignored.
+     */
+    @Override
+    public Explained explained(Target target) throws RejectedRecordException {
+      EncodedRow row = rows.get(0);
+      int token = -1;
+      int index = -1;
+      if (target instanceof Target.TokenClass pair) {
+        index = Targets.classOf(pair.index(), labels);
+        token = pair.token();
+        if (token >= row.length()) {
+          throw Explainable.invalidTarget(
+              "the target is token "
+                  + token
+                  + ", but the text has "
+                  + row.length()
+                  + " tokens, special ones included, counted from 0: name one of them");
+        }
+      } else {
+        int asked = target == null ? -1 : Targets.classOf(target, labels, "a class of a token");
+        float best = -1;
+        boolean bestCounts = false;
+        for (EncodedRow candidate : rows) {
+          for (int i = 0; i < candidate.length(); i++) {
+            if (candidate.tokens().special()[i]) {
+              continue;
+            }
+            float[] scores = scores(candidate, i);
+            int likeliest = asked >= 0 ? asked : Scores.argmax(scores);
+            boolean counts = asked >= 0 || !ignored.contains(labels.name(likeliest));
+            if ((counts && !bestCounts) || (counts == bestCounts && scores[likeliest] > best)) {
+              row = candidate;
+              token = i;
+              index = likeliest;
+              best = scores[likeliest];
+              bestCounts = counts;
+            }
+          }
+        }
+        if (token < 0) {
+          throw Explainable.invalidTarget(
+              "the text has no tokens, so none can be explained: send a text with words");
+        }
+      }
+      Map<String, Object> named = new LinkedHashMap<>();
+      named.put("token", token);
+      named.putAll(Targets.named(index, labels));
+      return new Explained(
+          row.tokens(),
+          rows.size() > 1 || row.tokens().truncated(),
+          List.of("text"),
+          named,
+          scores(row, token)[index],
+          Map.of("", token * labels.size() + index));
+    }
+
+    /** The scores of a token, {@code [classes]}. */
+    private float[] scores(EncodedRow row, int token) throws RejectedRecordException {
+      float[] logits = new float[labels.size()];
+      System.arraycopy(row.logits(), token * labels.size(), logits, 0, labels.size());
+      float[] scores = Scores.softmax(logits);
+      Scores.checkFinite(scores);
+      return scores;
+    }
+
     private Map<String, Object> fields(Entity entity) {
       Map<String, Object> fields = new LinkedHashMap<>();
       boolean grouped = !strategy.equals("none");
@@ -139,10 +207,7 @@ public final class TokenClassification implements Task {
         if (tokens.special()[i]) {
           continue;
         }
-        float[] logits = new float[labels.size()];
-        System.arraycopy(row.logits(), i * labels.size(), logits, 0, labels.size());
-        float[] scores = Scores.softmax(logits);
-        Scores.checkFinite(scores);
+        float[] scores = scores(row, i);
         int start = tokens.starts()[i];
         int end = tokens.ends()[i];
         String word = tokens.pieces()[i];

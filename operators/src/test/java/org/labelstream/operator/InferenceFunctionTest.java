@@ -263,7 +263,7 @@ class InferenceFunctionTest {
       assertThat(((Outcome.Failed) label(SETTINGS, tombstone)).letter().code())
           .isEqualTo(ErrorCode.NULL_VALUE);
       assertThat(label(with(SETTINGS, Tombstones.FORWARD, SETTINGS.timeout()), tombstone))
-          .isEqualTo(new Outcome.Labelled(tombstone, null));
+          .isEqualTo(new Outcome.Labelled(tombstone, null, false));
     }
 
     @Test

@@ -159,7 +159,7 @@ class LaneTest {
   }
 
   private Lane lane(FakeTask task, Duration timeout) {
-    Lane lane = new Lane(task, POLICY, timeout);
+    Lane lane = new Lane(task, POLICY, timeout, 1);
     lanes.add(lane);
     return lane;
   }
@@ -410,7 +410,8 @@ class LaneTest {
         new Lane(
             new FakeTask(batch -> {}),
             new BatchPolicy(64, 16, Duration.ofMillis(5), Duration.ofMillis(1)),
-            LONG);
+            LONG,
+            1);
     lanes.add(second);
     int threads = 6;
     int each = 1_500;

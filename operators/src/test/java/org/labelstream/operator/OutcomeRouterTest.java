@@ -10,6 +10,7 @@ import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
+import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Header;
@@ -43,7 +44,8 @@ class OutcomeRouterTest {
   private static OutputRecord route(Outcome outcome) throws Exception {
     try (OneInputStreamOperatorTestHarness<Outcome, OutputRecord> harness =
         new OneInputStreamOperatorTestHarness<>(
-            new ProcessOperator<>(new OutcomeRouter("sentiment", LIMIT, HOUR)),
+            new ProcessOperator<>(
+                new OutcomeRouter(new OutputRecords("sentiment", LIMIT, HOUR), When.REQUESTED)),
             OutcomeSerializer.INSTANCE)) {
       harness.open();
       harness.processElement(outcome, 17);
@@ -73,7 +75,8 @@ class OutcomeRouterTest {
           route(
               new Outcome.Labelled(
                   source(Header.of("b", "1"), Header.of("a", "2"), Header.of("b", "3")),
-                  "{}".getBytes(UTF_8)));
+                  "{}".getBytes(UTF_8),
+                  false));
 
       assertThat(record.destination()).isEqualTo(Destination.LABELS);
       assertThat(record.key()).isEqualTo(KEY);
@@ -97,7 +100,8 @@ class OutcomeRouterTest {
               new Outcome.Labelled(
                   new SourceRecord(
                       null, VALUE, List.of(), "in.txt", SourceRecord.NO_PARTITION, 12, -1),
-                  VALUE));
+                  VALUE,
+                  false));
 
       assertThat(text(record))
           .containsExactly("labelstream.source.topic=in.txt", "labelstream.source.offset=12");
@@ -107,7 +111,7 @@ class OutcomeRouterTest {
 
     @Test
     void mayBeATombstoneThatIsPassedOn() throws Exception {
-      OutputRecord record = route(new Outcome.Labelled(source(KEY, null, 5), null));
+      OutputRecord record = route(new Outcome.Labelled(source(KEY, null, 5), null, false));
 
       assertThat(record.destination()).isEqualTo(Destination.LABELS);
       assertThat(record.key()).isEqualTo(KEY);
@@ -119,13 +123,13 @@ class OutcomeRouterTest {
       Header nothing = new Header("n", null);
       Header binary = new Header("x", new byte[] {0, -1});
 
-      assertThat(route(new Outcome.Labelled(source(nothing, binary), VALUE)).headers())
+      assertThat(route(new Outcome.Labelled(source(nothing, binary), VALUE, false)).headers())
           .startsWith(nothing, binary);
     }
 
     @Test
     void isADeadLetterWhereItIsTooLarge() throws Exception {
-      OutputRecord record = route(new Outcome.Labelled(source(), new byte[LIMIT]));
+      OutputRecord record = route(new Outcome.Labelled(source(), new byte[LIMIT], false));
 
       assertThat(record.destination()).isEqualTo(Destination.DEAD_LETTERS);
       assertThat(record.value()).isEqualTo(VALUE);
@@ -143,12 +147,13 @@ class OutcomeRouterTest {
     void isMeasuredWithItsKeyAndItsHeaders() throws Exception {
       Header large = new Header("h", new byte[LIMIT - 100]);
 
-      assertThat(route(new Outcome.Labelled(source(large), VALUE)).destination())
+      assertThat(route(new Outcome.Labelled(source(large), VALUE, false)).destination())
           .isEqualTo(Destination.DEAD_LETTERS);
       assertThat(
-              route(new Outcome.Labelled(source(new byte[LIMIT], VALUE, 5), VALUE)).destination())
+              route(new Outcome.Labelled(source(new byte[LIMIT], VALUE, 5), VALUE, false))
+                  .destination())
           .isEqualTo(Destination.DEAD_LETTERS);
-      assertThat(route(new Outcome.Labelled(source(), new byte[LIMIT - 400])).destination())
+      assertThat(route(new Outcome.Labelled(source(), new byte[LIMIT - 400], false)).destination())
           .isEqualTo(Destination.LABELS);
     }
   }
@@ -158,7 +163,7 @@ class OutcomeRouterTest {
 
     @Test
     void thatIsNegativeIsLeftToTheBroker() throws Exception {
-      assertThat(route(new Outcome.Labelled(source(KEY, VALUE, -2), VALUE)).timestamp())
+      assertThat(route(new Outcome.Labelled(source(KEY, VALUE, -2), VALUE, false)).timestamp())
           .isEqualTo(-1);
       assertThat(route(new Outcome.Failed(source(KEY, VALUE, -2), letter("m"))).timestamp())
           .isEqualTo(-1);
@@ -166,7 +171,8 @@ class OutcomeRouterTest {
 
     @Test
     void thatIsZeroIsKept() throws Exception {
-      assertThat(route(new Outcome.Labelled(source(KEY, VALUE, 0), VALUE)).timestamp()).isZero();
+      assertThat(route(new Outcome.Labelled(source(KEY, VALUE, 0), VALUE, false)).timestamp())
+          .isZero();
     }
 
     @Test
@@ -174,7 +180,7 @@ class OutcomeRouterTest {
       for (long future : new long[] {System.currentTimeMillis() + 2 * HOUR, Long.MAX_VALUE}) {
         for (Outcome outcome :
             List.of(
-                new Outcome.Labelled(source(KEY, VALUE, future), VALUE),
+                new Outcome.Labelled(source(KEY, VALUE, future), VALUE, false),
                 new Outcome.Failed(source(KEY, VALUE, future), letter("m")))) {
           OutputRecord record = route(outcome);
           assertThat(record.timestamp()).isEqualTo(-1);
@@ -187,7 +193,7 @@ class OutcomeRouterTest {
     void thatIsALittleAheadIsKept() throws Exception {
       long soon = System.currentTimeMillis() + HOUR / 2;
 
-      assertThat(route(new Outcome.Labelled(source(KEY, VALUE, soon), VALUE)).timestamp())
+      assertThat(route(new Outcome.Labelled(source(KEY, VALUE, soon), VALUE, false)).timestamp())
           .isEqualTo(soon);
     }
   }

@@ -12,14 +12,21 @@ import org.apache.flink.configuration.TaskManagerOptions;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.labelstream.operator.ExplainFunction;
+import org.labelstream.operator.ExplainSettings;
+import org.labelstream.operator.ExplainSettings.When;
+import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.OutcomeRouter;
+import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.OutputRecord;
 
 /** The operators of a pipeline with lines on both sides, in a Flink of this JVM. */
 public final class LinePipeline {
+
+  private static final int EXPLANATIONS_AT_ONCE = 64;
 
   private LinePipeline() {}
 
@@ -28,9 +35,16 @@ public final class LinePipeline {
    *
    * @param files what is read, in this order; {@code -} is standard input
    * @param deadLetters where dead letters go, or null for standard error
+   * @param explanations where the explanations of all lines go, or null where none are made
+   * @param steps how many gradients an explanation takes, or null for as many as it needs
    * @throws Exception when the model cannot start or a file cannot be read
    */
-  public static void run(InferenceSettings settings, List<String> files, Path deadLetters)
+  public static void run(
+      InferenceSettings settings,
+      List<String> files,
+      Path deadLetters,
+      Path explanations,
+      Integer steps)
       throws Exception {
     Configuration options = new Configuration();
     options.set(PipelineOptions.GENERIC_TYPES, false);
@@ -38,6 +52,8 @@ public final class LinePipeline {
     options.set(RestartStrategyOptions.RESTART_STRATEGY, "none");
     options.set(TaskManagerOptions.NETWORK_MEMORY_MAX, MemorySize.ofMebiBytes(64));
     StreamExecutionEnvironment env = StreamExecutionEnvironment.createLocalEnvironment(1, options);
+    OutputRecords outputs =
+        new OutputRecords(settings.pipeline(), Long.MAX_VALUE, Long.MAX_VALUE / 2);
     SingleOutputStreamOperator<OutputRecord> labelled =
         AsyncDataStream.orderedWait(
                 env.fromSource(
@@ -49,12 +65,24 @@ public final class LinePipeline {
                 TimeUnit.MILLISECONDS,
                 settings.capacity())
             .returns(RecordTypes.OUTCOME)
-            .process(new OutcomeRouter(settings.pipeline(), Long.MAX_VALUE, Long.MAX_VALUE / 2))
+            .process(new OutcomeRouter(outputs, explanations == null ? When.NEVER : When.ALWAYS))
             .returns(RecordTypes.OUTPUT_RECORD);
     labelled.sinkTo(new LineSink(LineSink.STDOUT));
     labelled
         .getSideOutput(OutcomeRouter.DEAD_LETTERS)
         .sinkTo(new LineSink(deadLetters == null ? LineSink.STDERR : deadLetters.toString()));
+    if (explanations != null) {
+      ExplainSettings explaining =
+          new ExplainSettings(When.ALWAYS, steps, 1, EXPLANATIONS_AT_ONCE, WhenFull.BLOCK);
+      AsyncDataStream.orderedWait(
+              labelled.getSideOutput(OutcomeRouter.TO_EXPLAIN),
+              new ExplainFunction(settings, explaining, outputs),
+              0,
+              TimeUnit.MILLISECONDS,
+              explaining.capacity())
+          .returns(RecordTypes.OUTPUT_RECORD)
+          .sinkTo(new LineSink(explanations.toString()));
+    }
     env.execute("label");
   }
 }

@@ -21,6 +21,9 @@ import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
+import org.labelstream.operator.ExplainSettings;
+import org.labelstream.operator.ExplainSettings.When;
+import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.ModelFetcher;
@@ -45,6 +48,11 @@ public final class JobFile {
    */
   private static final String NAME = "[A-Za-z0-9._-]{1,100}";
 
+  private static final int STEPS = 50;
+  private static final int MAX_STEPS = 1_000;
+  private static final double SHARE = 0.2;
+  private static final int QUEUE = 256;
+
   private static final Set<String> OURS =
       Set.of(
           "key.serializer",
@@ -55,30 +63,17 @@ public final class JobFile {
           "enable.auto.commit",
           "auto.offset.reset");
 
-  private final String file;
   private final UnaryOperator<String> resolve;
   private final List<Problem> problems = new ArrayList<>();
   private final List<String> notices = new ArrayList<>();
 
-  private JobFile(String file, UnaryOperator<String> resolve) {
-    this.file = file;
+  private JobFile(UnaryOperator<String> resolve) {
     this.resolve = resolve;
   }
 
   private enum Delivery {
     AT_LEAST_ONCE,
     EXACTLY_ONCE
-  }
-
-  private enum When {
-    REQUESTED,
-    ALWAYS,
-    NEVER
-  }
-
-  private enum WhenFull {
-    BLOCK,
-    DROP
   }
 
   /**
@@ -90,7 +85,7 @@ public final class JobFile {
    * @throws InvalidJobException when anything is wrong with it or with a model folder that it names
    */
   public static JobSpec read(String file, String text, UnaryOperator<String> resolve) {
-    JobFile reader = new JobFile(file, resolve);
+    JobFile reader = new JobFile(resolve);
     JobSpec spec = reader.read(parse(file, text));
     if (!reader.problems.isEmpty()) {
       reader.problems.sort(Comparator.comparingInt(Problem::line));
@@ -216,7 +211,13 @@ public final class JobFile {
 
     String outputTopic = output(section, inputTopic);
     String deadLetterTopic = deadLetters(section, inputTopic);
-    explanations(section);
+    YamlSection explanations = section.section("explanations");
+    String explanationTopic = null;
+    ExplainSettings explaining = null;
+    if (section.has("explanations")) {
+      explanationTopic = outputTopic(explanations, inputTopic);
+      explaining = explaining(explanations);
+    }
     YamlSection parameterSection = section.section("parameters");
     Map<String, Object> parameters = parameterSection.settings();
     Order order = section.choice("order", Order.class, null);
@@ -231,7 +232,8 @@ public final class JobFile {
     section.finish();
 
     String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
-    TaskType type = checkedTask(section, resolved, verify, parameterSection, parameters);
+    TaskType type =
+        checkedTask(section, resolved, verify, parameterSection, parameters, explaining);
     return new PipelineSpec(
         new InferenceSettings(
             name,
@@ -249,6 +251,8 @@ public final class JobFile {
         bounded,
         outputTopic,
         deadLetterTopic,
+        explaining,
+        explanationTopic,
         order != null ? order : type != null ? type.order() : Order.PARTITION,
         parallelism);
   }
@@ -329,28 +333,50 @@ public final class JobFile {
     return topic;
   }
 
-  private void explanations(YamlSection pipeline) {
-    if (!pipeline.has("explanations")) {
-      return;
-    }
-    YamlSection section = pipeline.section("explanations");
-    topicName(section);
+  private static ExplainSettings explaining(YamlSection section) {
     When when = section.choice("when", When.class, When.REQUESTED);
     String steps = section.text("steps");
-    if (steps != null && !steps.equals("adaptive")) {
-      section.positive("steps", 50);
-    }
-    section.text("share");
-    section.positive("queue", 256);
-    section.choice("when-full", WhenFull.class, WhenFull.BLOCK);
+    Integer count =
+        steps != null && steps.equalsIgnoreCase("adaptive") ? null : steps(section, steps);
+    ExplainSettings settings =
+        new ExplainSettings(
+            when,
+            count,
+            share(section),
+            section.positive("queue", QUEUE),
+            section.choice("when-full", WhenFull.class, WhenFull.BLOCK));
     section.finish();
-    if (when != When.NEVER) {
-      notices.add(
-          file
-              + ", line "
-              + section.line()
-              + ": explanations are not made by this version yet; the labels come, and the explanations topic stays empty.");
+    return when == When.NEVER ? null : settings;
+  }
+
+  private static Integer steps(YamlSection section, String given) {
+    if (given == null) {
+      return STEPS;
     }
+    if (given.strip().matches("[1-9][0-9]{0,3}") && Integer.parseInt(given.strip()) <= MAX_STEPS) {
+      return Integer.valueOf(given.strip());
+    }
+    section.problem(
+        "steps",
+        "is " + given + ", but must be a whole number from 1 to " + MAX_STEPS + ", or adaptive");
+    return STEPS;
+  }
+
+  private static double share(YamlSection section) {
+    String given = section.text("share");
+    if (given == null) {
+      return SHARE;
+    }
+    try {
+      double share = Double.parseDouble(given);
+      if (share > 0 && share <= 1) {
+        return share;
+      }
+    } catch (NumberFormatException e) {
+      // told below
+    }
+    section.problem("share", "is " + given + ", but must be a number above 0 and at most 1");
+    return SHARE;
   }
 
   private static InferenceSettings.Batching batching(YamlSection section) {
@@ -385,7 +411,8 @@ public final class JobFile {
       String model,
       ModelFolder.Verify verify,
       YamlSection parameterSection,
-      Map<String, Object> parameters) {
+      Map<String, Object> parameters,
+      ExplainSettings explaining) {
     if (model == null) {
       return null;
     }
@@ -398,6 +425,11 @@ public final class JobFile {
       ModelFolder folder = ModelFolder.read(ModelFetcher.localPath(model), verify);
       TaskType type = InferenceFunction.taskType(folder);
       type.parameters().parse(parameters);
+      if (explaining != null && folder.manifest().explain() == null) {
+        notices.add(
+            model
+                + " has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
+      }
       return type;
     } catch (InvalidModelException e) {
       section.problem("model", "cannot be used: " + e.getMessage());

@@ -3,6 +3,7 @@ package org.labelstream.job.jobfile;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.task.TaskType.Order;
 
@@ -35,6 +36,8 @@ public record JobSpec(
    * @param bounded whether reading ends at what is there when the job starts
    * @param outputTopic where labelled records go
    * @param deadLetterTopic where records go that got no label
+   * @param explaining what is explained and how, or null where nothing is
+   * @param explanationTopic where explanations go, or null
    * @param order which records keep their order
    * @param parallelism how many subtasks run, or null for the cluster's default
    */
@@ -45,6 +48,8 @@ public record JobSpec(
       boolean bounded,
       String outputTopic,
       String deadLetterTopic,
+      ExplainSettings explaining,
+      String explanationTopic,
       Order order,
       Integer parallelism) {
 

@@ -14,15 +14,19 @@ final class KafkaOutputRecords implements KafkaRecordSerializationSchema<OutputR
 
   private final String labels;
   private final String deadLetters;
+  private final String explanations;
   private final boolean keepPartitions;
 
   /**
+   * @param explanations the topic of explanations, or null where there are none
    * @param keepPartitions whether all records of a source partition go to one partition, so that
    *     they stay in order whatever their keys are; else Kafka's partitioner goes by the key
    */
-  KafkaOutputRecords(String labels, String deadLetters, boolean keepPartitions) {
+  KafkaOutputRecords(
+      String labels, String deadLetters, String explanations, boolean keepPartitions) {
     this.labels = labels;
     this.deadLetters = deadLetters;
+    this.explanations = explanations;
     this.keepPartitions = keepPartitions;
   }
 
@@ -33,6 +37,7 @@ final class KafkaOutputRecords implements KafkaRecordSerializationSchema<OutputR
         switch (record.destination()) {
           case LABELS -> labels;
           case DEAD_LETTERS -> deadLetters;
+          case EXPLANATIONS -> explanations;
         };
     Headers headers = new RecordHeaders();
     for (Header header : record.headers()) {

@@ -14,6 +14,7 @@ import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.DataStream;
+import org.apache.flink.streaming.api.datastream.SideOutputDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
@@ -23,8 +24,11 @@ import org.apache.kafka.common.config.provider.FileConfigProvider;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.operator.ExplainFunction;
+import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.OutcomeRouter;
+import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
@@ -32,8 +36,8 @@ import org.labelstream.record.SourceRecord;
 import org.labelstream.task.TaskType.Order;
 
 /**
- * Builds a job's pipelines: Kafka source, async inference, router, and one sink for labels and dead
- * letters, so that those of a checkpoint commit in one transaction.
+ * Builds a job's pipelines: Kafka source, async inference, router, perhaps explanations, and one
+ * sink for all that comes out, so that what a checkpoint covers commits in one transaction.
  */
 public final class KafkaPipelines {
 
@@ -81,19 +85,37 @@ public final class KafkaPipelines {
             .name(name + "/infer")
             .uid(name + "/infer")
             .setParallelism(parallelism);
+    OutputRecords outputs = new OutputRecords(name, maxRequestBytes(), MAX_FUTURE.toMillis());
     SingleOutputStreamOperator<OutputRecord> labelled =
         outcomes
-            .process(new OutcomeRouter(name, maxRequestBytes(), MAX_FUTURE.toMillis()))
+            .process(new OutcomeRouter(outputs, when(pipeline)))
             .returns(RecordTypes.OUTPUT_RECORD)
             .name(name + "/route")
             .uid(name + "/route")
             .setParallelism(parallelism);
-    labelled
-        .union(labelled.getSideOutput(OutcomeRouter.DEAD_LETTERS))
-        .sinkTo(sink(pipeline))
-        .name(name + "/sink")
-        .uid(name + "/sink")
-        .setParallelism(parallelism);
+    DataStream<OutputRecord> out =
+        labelled.union(labelled.getSideOutput(OutcomeRouter.DEAD_LETTERS));
+    if (pipeline.explaining() != null) {
+      out = out.union(explain(pipeline, labelled.getSideOutput(OutcomeRouter.TO_EXPLAIN), outputs));
+    }
+    out.sinkTo(sink(pipeline)).name(name + "/sink").uid(name + "/sink").setParallelism(parallelism);
+  }
+
+  private static When when(PipelineSpec pipeline) {
+    return pipeline.explaining() == null ? When.NEVER : pipeline.explaining().when();
+  }
+
+  /** Explanations come as they are ready: they are owed to records that have gone out already. */
+  private static DataStream<OutputRecord> explain(
+      PipelineSpec pipeline, SideOutputDataStream<SourceRecord> labelled, OutputRecords outputs) {
+    ExplainFunction function =
+        new ExplainFunction(pipeline.settings(), pipeline.explaining(), outputs);
+    return AsyncDataStream.unorderedWait(
+            labelled, function, 0, TimeUnit.MILLISECONDS, pipeline.explaining().capacity())
+        .returns(RecordTypes.OUTPUT_RECORD)
+        .name(pipeline.name() + "/explain")
+        .uid(pipeline.name() + "/explain")
+        .setParallelism(labelled.getParallelism());
   }
 
   private static SingleOutputStreamOperator<Outcome> infer(
@@ -165,6 +187,7 @@ public final class KafkaPipelines {
             new KafkaOutputRecords(
                 pipeline.outputTopic(),
                 pipeline.deadLetterTopic(),
+                pipeline.explanationTopic(),
                 pipeline.order() == Order.PARTITION))
         .build();
   }

@@ -12,6 +12,9 @@ import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.operator.ExplainSettings;
+import org.labelstream.operator.ExplainSettings.When;
+import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.Tombstones;
 import org.labelstream.task.TaskType.Order;
 
@@ -66,6 +69,41 @@ class JobFileTest {
   }
 
   @Test
+  void readsHowToExplain() {
+    String asked =
+        FULL.replace("when: requested, steps: 50", "when: always, steps: adaptive")
+            .replace(
+                "share: 0.2, queue: 256, when-full: block", "share: 1, queue: 7, when-full: drop");
+    assertThat(read(asked).pipelines().get(0).explaining())
+        .isEqualTo(new ExplainSettings(When.ALWAYS, null, 1, 7, WhenFull.DROP));
+    assertThat(read(FULL.replace("requested", "never")).pipelines().get(0).explaining()).isNull();
+  }
+
+  @Test
+  void saysThatAModelCannotBeExplained() {
+    JobSpec job =
+        read(
+            FULL.replace(
+                "model-assets/sentiment",
+                "operators/src/test/resources/parity/bert-sequence_classification"));
+    assertThat(job.notices())
+        .containsExactly(
+            "../operators/src/test/resources/parity/bert-sequence_classification has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
+  }
+
+  @Test
+  void tellsWhatIsWrongWithExplanations() {
+    String wrong =
+        FULL.replace("steps: 50, share: 0.2, queue: 256", "steps: 0, share: 1.5, queue: none")
+            .replace("topic: explanations,", "topic: texts,");
+    assertThatThrownBy(() -> read(wrong))
+        .hasMessageContaining("steps is 0, but must be a whole number from 1 to 1000, or adaptive")
+        .hasMessageContaining("share is 1.5, but must be a number above 0 and at most 1")
+        .hasMessageContaining("queue")
+        .hasMessageContaining("is the input's topic");
+  }
+
+  @Test
   void readsEveryKey() {
     JobSpec job = read(FULL);
     assertThat(job.name()).isEqualTo("support-texts");
@@ -75,12 +113,15 @@ class JobFileTest {
         .containsEntry("bootstrap.servers", "localhost:9092")
         .containsEntry("group.id", "support");
     assertThat(job.producer()).containsOnlyKeys("bootstrap.servers");
-    assertThat(job.notices()).singleElement().asString().contains("explanations", "line 8");
+    assertThat(job.notices()).isEmpty();
     PipelineSpec pipeline = job.pipelines().get(0);
     assertThat(pipeline.name()).isEqualTo("sentiment");
     assertThat(pipeline.inputTopic()).isEqualTo("texts");
     assertThat(pipeline.outputTopic()).isEqualTo("labels");
     assertThat(pipeline.deadLetterTopic()).isEqualTo("dead-letters");
+    assertThat(pipeline.explanationTopic()).isEqualTo("explanations");
+    assertThat(pipeline.explaining())
+        .isEqualTo(new ExplainSettings(When.REQUESTED, 50, 0.2, 256, WhenFull.BLOCK));
     assertThat(pipeline.start()).isEqualTo(new Start.Committed());
     assertThat(pipeline.bounded()).isFalse();
     assertThat(pipeline.order()).isEqualTo(Order.PARTITION);

@@ -1,0 +1,195 @@
+package org.labelstream.operator;
+
+import java.time.Duration;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.flink.streaming.api.functions.async.ResultFuture;
+import org.labelstream.batch.BatchPolicy;
+import org.labelstream.codec.DecodedEvent;
+import org.labelstream.engine.EngineException;
+import org.labelstream.engine.LoadedModel;
+import org.labelstream.explain.LayerIntegratedGradients;
+import org.labelstream.explain.Quadrature;
+import org.labelstream.operator.ExplainSettings.WhenFull;
+import org.labelstream.record.DeadLetter;
+import org.labelstream.record.ErrorCode;
+import org.labelstream.record.OutputRecord;
+import org.labelstream.record.Prediction;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.SourceRecord;
+import org.labelstream.record.Stage;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Explains records that have their label. A stage of its own: the label is out already, and what
+ * Flink checkpoints here are the explanations that are still owed. Each record that comes in gives
+ * one that goes out: its explanation, or why there is none.
+ */
+public final class ExplainFunction extends ModelFunction<OutputRecord> {
+  private static final long serialVersionUID = 1L;
+
+  private static final Logger LOG = LoggerFactory.getLogger(ExplainFunction.class);
+
+  /** A step costs two forwards, and a batch of this many times the tokens runs fastest. */
+  private static final int BATCH_FACTOR = 2;
+
+  /** An explanation is so much more work than a label that its timeout is so much longer. */
+  private static final int TIMEOUT_FACTOR = 10;
+
+  private final ExplainSettings explaining;
+  private final OutputRecords outputs;
+
+  private transient LoadedModel gradients;
+  private transient Lane lane;
+  private transient LayerIntegratedGradients explainer;
+  private transient AtomicInteger owed;
+
+  /**
+   * @param settings the pipeline's
+   * @param outputs makes the records that go out
+   */
+  public ExplainFunction(
+      InferenceSettings settings, ExplainSettings explaining, OutputRecords outputs) {
+    super(settings);
+    this.explaining = explaining;
+    this.outputs = outputs;
+  }
+
+  @Override
+  void start() {
+    owed = new AtomicInteger();
+    if (model.folder().manifest().explain() == null) {
+      LOG.warn(
+          "Pipeline {}: {} has no methods for explanations, so each that is asked for is refused",
+          settings.pipeline(),
+          settings.model());
+    }
+  }
+
+  /** Loads the module for gradients when it is first asked for: it may be a second one. */
+  private void startExplaining() {
+    if (explainer != null) {
+      return;
+    }
+    if (model.folder().manifest().explain() != null) {
+      gradients = LoadedModel.leaseForGradients(model.folder(), settings.device());
+    }
+    Quadrature quadrature =
+        explaining.steps() == null
+            ? Quadrature.gaussPatterson()
+            : Quadrature.gaussLegendre(explaining.steps());
+    LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
+    BatchPolicy labels = settings.batch().policy(model.onGpu());
+    BatchPolicy policy =
+        new BatchPolicy(
+            BATCH_FACTOR * labels.maxTokens(), labels.lookAhead(), labels.maxAge(), Duration.ZERO);
+    Duration timeout = settings.timeout().multipliedBy(TIMEOUT_FACTOR);
+    lane = new Lane(method, policy, timeout, explaining.share());
+    explainer = method;
+  }
+
+  @Override
+  void stop() {
+    if (lane != null) {
+      lane.close();
+    }
+    if (gradients != null) {
+      gradients.close();
+    }
+  }
+
+  @Override
+  public void asyncInvoke(SourceRecord record, ResultFuture<OutputRecord> future) {
+    Completion completion = new Completion(record, codec.unread(record), future);
+    boolean full = owed.getAndIncrement() >= explaining.queue();
+    if (full && explaining.whenFull() == WhenFull.DROP) {
+      completion.rejected(
+          new DeadLetter(
+              ErrorCode.EXPLANATION_DROPPED,
+              Stage.EXPLANATION,
+              explaining.queue()
+                  + " explanations are owed already: ask for fewer, raise explanations.share or explanations.queue, or set when-full: block"));
+      return;
+    }
+    try {
+      DecodedEvent decoded = codec.decode(record);
+      completion = new Completion(record, decoded, future);
+      startExplaining();
+      lane.submit(explainer.plan(decoded.event(), parametersOf(decoded)), completion);
+    } catch (RejectedRecordException e) {
+      completion.rejected(e.letter());
+    } catch (EngineException e) {
+      LOG.warn("The module for explanations cannot be loaded", e);
+      completion.failed(e.getMessage());
+    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
+      LOG.warn("The record at {} could not be explained", record.position(), e);
+      completion.failed(e.getMessage());
+    }
+  }
+
+  /** Brings an explanation, or why there is none, back to Flink. */
+  private final class Completion implements Lane.Answer {
+    private final SourceRecord record;
+    private final DecodedEvent decoded;
+    private final ResultFuture<OutputRecord> future;
+
+    Completion(SourceRecord record, DecodedEvent decoded, ResultFuture<OutputRecord> future) {
+      this.record = record;
+      this.decoded = decoded;
+      this.future = future;
+    }
+
+    @Override
+    public void predicted(Prediction explanation) {
+      OutputRecord whole = outputs.explanation(record, value(explanation.fields()));
+      if (outputs.fits(whole)) {
+        answer(whole);
+      } else {
+        failed(
+            "the explanation would have "
+                + OutputRecords.size(whole)
+                + " bytes, but the producer's max.request.size is "
+                + outputs.maxRecordBytes());
+      }
+    }
+
+    @Override
+    public void rejected(DeadLetter letter) {
+      ErrorCode code =
+          switch (letter.code()) {
+            case INVALID_TARGET, EXPLANATION_UNSUPPORTED, EXPLANATION_DROPPED -> letter.code();
+            default -> ErrorCode.EXPLANATION_FAILED;
+          };
+      Map<String, Object> error =
+          Map.of("code", code.wireName(), "message", OutputRecords.shortened(letter.message()));
+      OutputRecord whole = outputs.explanation(record, value(Map.of("error", error)));
+      answer(outputs.fits(whole) ? whole : outputs.withoutSource(whole, record));
+    }
+
+    void failed(String reason) {
+      rejected(
+          new DeadLetter(
+              ErrorCode.EXPLANATION_FAILED,
+              Stage.EXPLANATION,
+              "the record could not be explained ("
+                  + reason
+                  + "): see the TaskManager's log, or shorten the text"));
+    }
+
+    private byte[] value(Map<String, Object> fields) {
+      return decoded.explained(
+          type.name(), model.folder().name(), model.folder().version(), fields);
+    }
+
+    private void answer(OutputRecord output) {
+      owed.decrementAndGet();
+      complete(future, output);
+    }
+  }
+
+  @Override
+  public void timeout(SourceRecord record, ResultFuture<OutputRecord> future) {
+    new Completion(record, codec.unread(record), future).failed("it took too long");
+  }
+}

@@ -1,0 +1,134 @@
+package org.labelstream.operator;
+
+import java.io.Serializable;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import org.labelstream.record.DeadLetter;
+import org.labelstream.record.Header;
+import org.labelstream.record.OutputRecord;
+import org.labelstream.record.OutputRecord.Destination;
+import org.labelstream.record.SourceRecord;
+
+/**
+ * Makes the records that a source record gives rise to: they carry its key, headers and timestamp,
+ * and where it came from. Knows what the receiving log would refuse, and so fail the job.
+ *
+ * @param pipeline the pipeline's name
+ * @param maxRecordBytes the largest record that may be sent, in bytes, with key and headers
+ * @param maxFutureMillis how far in the future a timestamp may lie
+ */
+public record OutputRecords(String pipeline, long maxRecordBytes, long maxFutureMillis)
+    implements Serializable {
+
+  /** An upper bound of what a batch and a record in it need beside key, value and headers. */
+  private static final int FRAME_BYTES = 61 + 21 + 5 * 3;
+
+  private static final int HEADER_BYTES = 2 * 5;
+
+  private static final int LONGEST_MESSAGE = 1000; // characters
+
+  OutputRecord labelled(SourceRecord source, byte[] value) {
+    return outputRecord(Destination.LABELS, source, value, headers(source));
+  }
+
+  OutputRecord explanation(SourceRecord source, byte[] value) {
+    return outputRecord(Destination.EXPLANATIONS, source, value, headers(source));
+  }
+
+  OutputRecord deadLetter(SourceRecord source, DeadLetter letter) {
+    List<Header> about = new ArrayList<>();
+    about.add(Header.of("labelstream.error.code", letter.code().wireName()));
+    about.add(Header.of("labelstream.error.message", shortened(letter.message())));
+    about.add(Header.of("labelstream.error.stage", letter.stage().wireName()));
+    about.add(Header.of("labelstream.pipeline", pipeline));
+    List<Header> headers = headers(source);
+    headers.addAll(about);
+    OutputRecord whole = outputRecord(Destination.DEAD_LETTERS, source, source.value(), headers);
+    if (fits(whole)) {
+      return whole;
+    }
+    // Too large to carry: the place where the record stands is what can be kept of it.
+    List<Header> place = sourceHeaders(source);
+    place.addAll(about);
+    return bare(Destination.DEAD_LETTERS, source, null, place);
+  }
+
+  /** A record without what its source's key and headers add to it, but for where that stands. */
+  OutputRecord withoutSource(OutputRecord record, SourceRecord source) {
+    return bare(record.destination(), source, record.value(), sourceHeaders(source));
+  }
+
+  private OutputRecord bare(
+      Destination destination, SourceRecord source, byte[] value, List<Header> headers) {
+    byte[] key = source.key() == null || source.key().length <= 1024 ? source.key() : null;
+    return new OutputRecord(
+        destination, key, value, headers, sendable(source.timestamp()), source.partition());
+  }
+
+  /** A message without its middle, where it quotes so much of the record that it is too long. */
+  static String shortened(String message) {
+    int length = message.length();
+    return length <= LONGEST_MESSAGE
+        ? message
+        : message.substring(0, LONGEST_MESSAGE * 3 / 4)
+            + " … "
+            + message.substring(length - LONGEST_MESSAGE / 4);
+  }
+
+  private OutputRecord outputRecord(
+      Destination destination, SourceRecord source, byte[] value, List<Header> headers) {
+    long timestamp = sendable(source.timestamp());
+    if (timestamp != source.timestamp() && source.timestamp() >= 0) {
+      headers.add(Header.of("labelstream.source.timestamp", Long.toString(source.timestamp())));
+    }
+    return new OutputRecord(
+        destination, source.key(), value, headers, timestamp, source.partition());
+  }
+
+  /**
+   * A timestamp that a broker takes, or -1 where it would refuse this one and has to set its own.
+   */
+  private long sendable(long timestamp) {
+    return timestamp < 0 || timestamp > System.currentTimeMillis() + maxFutureMillis
+        ? -1
+        : timestamp;
+  }
+
+  private static List<Header> headers(SourceRecord source) {
+    List<Header> headers = new ArrayList<>(source.headers());
+    headers.addAll(sourceHeaders(source));
+    return headers;
+  }
+
+  private static List<Header> sourceHeaders(SourceRecord source) {
+    List<Header> headers = new ArrayList<>(8);
+    headers.add(Header.of("labelstream.source.topic", source.topic()));
+    if (source.partition() != SourceRecord.NO_PARTITION) {
+      headers.add(Header.of("labelstream.source.partition", Integer.toString(source.partition())));
+    }
+    headers.add(Header.of("labelstream.source.offset", Long.toString(source.offset())));
+    return headers;
+  }
+
+  /** Whether the log takes a record of this size. */
+  boolean fits(OutputRecord record) {
+    return size(record) <= maxRecordBytes;
+  }
+
+  /** The bytes of a record with key and headers, at most. */
+  static long size(OutputRecord record) {
+    long size = (long) FRAME_BYTES + length(record.key()) + length(record.value());
+    for (Header header : record.headers()) {
+      size +=
+          (long) HEADER_BYTES
+              + header.key().getBytes(StandardCharsets.UTF_8).length
+              + length(header.value());
+    }
+    return size;
+  }
+
+  private static long length(byte[] bytes) {
+    return bytes == null ? 0 : bytes.length;
+  }
+}
