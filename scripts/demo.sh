@@ -8,8 +8,9 @@ usage() {
   cat <<'USAGE'
 Usage: scripts/demo.sh [--once]
 
-Builds what is missing, starts a local Kafka and a local Flink cluster, runs the ready models, publishes sample texts
-and prints what comes out. It then stays up, so that you can publish texts of your own, until Ctrl-C.
+Builds what is missing, starts a local Kafka and a local Flink cluster, runs the four ready models (sentiment, entities,
+answers, writer), publishes sample texts for each and prints what comes out. It then stays up, so that you can publish
+texts of your own, until Ctrl-C.
 
   --once    leave after the samples; the exit status is 0 when all of them came out
 
@@ -58,43 +59,65 @@ trap 'exit 129' HUP
 kafka start --port "$(free_port 9092)" >&2
 LABELSTREAM_KAFKA="$(cat "$LABELSTREAM_STATE/kafka/address")"
 export LABELSTREAM_KAFKA
-kafka create texts labels dead-letters >/dev/null
+kafka create texts labels explanations news entities questions answers prompts stories dead-letters >/dev/null
 flink start --port "$(free_port 8081)" >&2
 flink submit "$SAMPLES/job.yaml" >/dev/null
 
-say ""
-say "Publishing $(wc -l <"$SAMPLES/sentiment.txt" | tr -d ' ') texts, one of them broken, to the topic texts:"
-say ""
-sed 's/^/  /' "$SAMPLES/sentiment.txt" >&2
-kafka produce texts <"$SAMPLES/sentiment.txt" 2>/dev/null
+# count FILE: how many lines it has.
+count() { wc -l <"$1" | tr -d ' '; }
 
-broken=1
-labelled=$(($(wc -l <"$SAMPLES/sentiment.txt") - broken))
+# expect TOPIC N [OPTION...]: prints N records of a topic, as they come.
+expect() {
+  local topic="$1" n="$2"
+  shift 2
+  kafka consume "$topic" --max "$n" --timeout 120s "$@" >"$LABELSTREAM_STATE/$topic.jsonl"
+  cat "$LABELSTREAM_STATE/$topic.jsonl"
+  [ "$(count "$LABELSTREAM_STATE/$topic.jsonl")" -eq "$n" ] ||
+    fail "Not all $n records came to the topic $topic within 120 s: see $LABELSTREAM_STATE/flink/log."
+}
+
+total=0
+# show TITLE INPUT OUTPUT BROKEN: publishes the samples of a topic and prints what becomes of all but the broken ones.
+show() {
+  local samples="$SAMPLES/$2.txt" n
+  n=$(($(count "$samples") - $4))
+  say ""
+  say "$1: to the topic $2"
+  say ""
+  sed 's/^/  /' "$samples" >&2
+  kafka produce "$2" <"$samples" 2>/dev/null
+  say ""
+  say "The topic $3:"
+  say ""
+  expect "$3" "$n"
+  total=$((total + n))
+}
+
+show "Texts, one of them broken" texts labels 1
 say ""
-say "The topic labels:"
+say "One of them asked why. The topic explanations (scripts/report.sh makes a page of such records):"
 say ""
-kafka consume labels --max "$labelled" --timeout 120s >"$LABELSTREAM_STATE/labels.jsonl"
-cat "$LABELSTREAM_STATE/labels.jsonl"
-[ "$(wc -l <"$LABELSTREAM_STATE/labels.jsonl")" -eq "$labelled" ] ||
-  fail "Not all of the $labelled texts came out within 120 s: see $LABELSTREAM_STATE/flink/log."
+expect explanations 1
+show "News" news entities 0
+show "Questions, one of them missing" questions answers 1
+show "Beginnings of stories" prompts stories 0
 say ""
 say "The topic dead-letters, with what is wrong in the headers:"
 say ""
-kafka consume dead-letters --headers --max "$broken" --timeout 60s >"$LABELSTREAM_STATE/dead-letters.txt"
-cat "$LABELSTREAM_STATE/dead-letters.txt"
-[ "$(wc -l <"$LABELSTREAM_STATE/dead-letters.txt")" -eq "$broken" ] ||
-  fail "The broken text has not come out within 60 s: see $LABELSTREAM_STATE/flink/log."
+expect dead-letters 2 --headers
 say ""
-say "Each text is in one of the two topics. That was $labelled labelled records and $broken dead letter, all through Kafka."
+say "That was $total labelled records, 1 explanation and 2 dead letters, all through Kafka."
 if "$once"; then
   exit 0
 fi
 cat >&2 <<STAY
 
 Flink's web UI: http://127.0.0.1:$(cat "$LABELSTREAM_STATE/flink/run/port")
-Publish texts of your own from another terminal, one a line; what comes out is printed here:
+Publish texts of your own from another terminal, one a line; the topic labels is printed here:
 
   LABELSTREAM_KAFKA=$LABELSTREAM_KAFKA scripts/kafka-local.sh produce texts
+
+and likewise news, questions and prompts, whose results \`kafka-local.sh consume\` reads from entities, answers and stories.
 
 Ctrl-C ends it all.
 

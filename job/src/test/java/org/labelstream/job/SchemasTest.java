@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 
@@ -19,9 +20,11 @@ class SchemasTest {
 
   @Test
   void theDemosSamplesAreInputEvents() throws Exception {
-    for (String line : Files.readAllLines(Script.ROOT.resolve("scripts/demo/sentiment.txt"))) {
-      if (line.endsWith("}")) {
-        Schemas.isInputEvent(json(line));
+    for (String topic : List.of("texts", "news", "questions", "prompts")) {
+      for (String line : Files.readAllLines(Script.ROOT.resolve("scripts/demo/" + topic + ".txt"))) {
+        if (line.endsWith("}")) {
+          Schemas.isInputEvent(json(line));
+        }
       }
     }
   }
