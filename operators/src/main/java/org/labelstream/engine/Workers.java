@@ -202,6 +202,7 @@ public final class Workers {
         if (work != null) {
           level = Math.max(level, chosen.busyNanos);
           chosen.running++;
+          workArrived.signal(); // there may be work for another too
           return new Assignment(chosen, work);
         }
       }

@@ -133,6 +133,9 @@ public final class LayerIntegratedGradients implements Task {
       Tokens tokens = explained.tokens();
       Map<String, Object> fields = new LinkedHashMap<>();
       fields.put("method", METHOD);
+      if (!explained.predicted().isEmpty()) {
+        fields.put("predicted", explained.predicted());
+      }
       fields.put("target", explained.target());
       fields.put("score", explained.score());
       fields.put("words", Arrays.asList(tokens.pieces()));

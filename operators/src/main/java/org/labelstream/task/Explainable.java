@@ -17,6 +17,7 @@ public interface Explainable extends Plan {
    * @param tokens the row that is explained; of a text in windows, the one that decided
    * @param truncated whether the model did not see the whole text
    * @param fields which of the event's fields the texts of the row are, in their order
+   * @param predicted the label that the model gives, with its score; empty where it gives none
    * @param target what is explained, as it is told in the explanation
    * @param score its score
    * @param logits the places in the row's logits that stand for it, by the name of that part; the
@@ -26,6 +27,7 @@ public interface Explainable extends Plan {
       Tokens tokens,
       boolean truncated,
       List<String> fields,
+      Map<String, Object> predicted,
       Map<String, Object> target,
       float score,
       Map<String, Integer> logits) {}

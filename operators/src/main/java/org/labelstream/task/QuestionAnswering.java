@@ -234,7 +234,7 @@ public final class QuestionAnswering implements Task {
       logits.put("answer_start", 2 * place.start());
       logits.put("answer_end", 2 * place.end() + 1);
       return new Explained(
-          tokens, rows.size() > 1, List.of("question", "context"), named, score, logits);
+          tokens, rows.size() > 1, List.of("question", "context"), Map.of(), named, score, logits);
     }
 
     /** Which tokens an answer may begin or end with: those of the context, and CLS. */

@@ -129,16 +129,14 @@ public final class SequenceClassification implements Task {
           deciding.tokens(),
           rows.size() > 1 || deciding.tokens().truncated(),
           texts,
+          entry(Scores.argmax(scores), scores),
           Targets.named(index, labels),
           scores[index],
           Map.of("", index));
     }
 
     private Map<String, Object> entry(int index, float[] scores) {
-      Map<String, Object> entry = new LinkedHashMap<>();
-      entry.put("label", labels.name(index));
-      entry.put("score", scores[index]);
-      return entry;
+      return Targets.scored(labels.name(index), scores[index]);
     }
 
     private float[] scores(float[] logits) {

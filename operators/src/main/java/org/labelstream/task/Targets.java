@@ -53,6 +53,14 @@ final class Targets {
     return index;
   }
 
+  /** A label with its score. */
+  static Map<String, Object> scored(String label, float score) {
+    Map<String, Object> scored = new LinkedHashMap<>();
+    scored.put("label", label);
+    scored.put("score", score);
+    return scored;
+  }
+
   /** A class as an explanation tells it. */
   static Map<String, Object> named(int index, LabelMapping labels) {
     Map<String, Object> named = new LinkedHashMap<>();

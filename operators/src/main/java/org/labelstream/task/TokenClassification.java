@@ -166,12 +166,15 @@ public final class TokenClassification implements Task {
       Map<String, Object> named = new LinkedHashMap<>();
       named.put("token", token);
       named.putAll(Targets.named(index, labels));
+      float[] scores = scores(row, token);
+      int likeliest = Scores.argmax(scores);
       return new Explained(
           row.tokens(),
           rows.size() > 1 || row.tokens().truncated(),
           List.of("text"),
+          Targets.scored(labels.name(likeliest), scores[likeliest]),
           named,
-          scores(row, token)[index],
+          scores[index],
           Map.of("", token * labels.size() + index));
     }
 
