@@ -55,7 +55,7 @@ public record GenerationConfig(Map<String, Object> settings, List<String> notice
                 String name = String.valueOf(key);
                 if (value != null) {
                   settings.put(name, value);
-                  if (!value.equals(NOT_DONE.getOrDefault(name, value))) {
+                  if (!isSame(value, NOT_DONE.getOrDefault(name, value))) {
                     notices.add(file + ": " + name + " is not used: this version cannot do it");
                   }
                 }
@@ -63,5 +63,13 @@ public record GenerationConfig(Map<String, Object> settings, List<String> notice
     }
     return new GenerationConfig(
         Collections.unmodifiableMap(settings), Collections.unmodifiableList(notices));
+  }
+
+  /** Whether two settings say the same: 1 is 1.0. */
+  private static boolean isSame(Object one, Object other) {
+    if (one instanceof Number a && other instanceof Number b) {
+      return a.doubleValue() == b.doubleValue();
+    }
+    return one.equals(other);
   }
 }

@@ -53,8 +53,8 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   private final Task task;
   private final Duration timeout;
 
-  /** A row under way takes the place of this many tokens of a batch. */
-  private static final int TOKENS_PER_ROW_UNDER_WAY = 8;
+  /** A sequence under way takes the place of this many tokens of a batch. */
+  private static final int TOKENS_PER_SEQUENCE_UNDER_WAY = 8;
 
   private final Batcher<Item> fresh;
   private final Batcher<Item> again;
@@ -69,11 +69,11 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   Lane(Task task, BatchPolicy policy, Duration timeout, double share) {
     this.task = task;
     this.timeout = timeout;
-    this.fresh = new Batcher<>(policy, item -> item.row.length(), System::nanoTime);
+    this.fresh = new Batcher<>(policy, Lane::costToBegin, System::nanoTime);
     BatchPolicy atOnce =
         new BatchPolicy(policy.maxTokens(), policy.lookAhead(), policy.maxAge(), Duration.ZERO);
     this.again = new Batcher<>(atOnce, item -> item.row.length(), System::nanoTime);
-    this.mostUnderWay = Math.max(1, policy.maxTokens() / TOKENS_PER_ROW_UNDER_WAY);
+    this.mostUnderWay = Math.max(1, policy.maxTokens() / TOKENS_PER_SEQUENCE_UNDER_WAY);
     this.workers = Workers.lease(this, share);
   }
 
@@ -119,7 +119,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   private static final class Item {
     final Row row;
     final Pending record;
-    boolean underWay;
+    int underWay;
 
     Item(Row row, Pending record) {
       this.row = row;
@@ -148,8 +148,14 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   @Override
   public Runnable poll() {
     List<Item> batch = hasRoom() ? fresh.poll() : List.of();
+    batch.forEach(this::begin);
     List<Item> chosen = batch.isEmpty() ? again.poll() : batch;
     return chosen.isEmpty() ? null : () -> runAndAnswer(chosen);
+  }
+
+  /** So that no more texts begin at once than may be under way, however short their prompts. */
+  private static int costToBegin(Item item) {
+    return Math.max(item.row.length(), TOKENS_PER_SEQUENCE_UNDER_WAY * item.row.sequences());
   }
 
   private boolean hasRoom() {
@@ -188,6 +194,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
       }
     }
     if (live.isEmpty()) {
+      workers.signal(); // there may be room again
       return;
     }
     long start = System.nanoTime();
@@ -205,7 +212,6 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
         leave(item);
       } else if (!item.row.done()) {
         unfinished.add(item);
-        stay(item);
       } else {
         leave(item);
         if (item.record.open.decrementAndGet() == 0) {
@@ -238,20 +244,17 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
     }
   }
 
-  private void stay(Item item) {
-    if (!item.underWay) {
-      item.underWay = true;
-      underWay.incrementAndGet();
-    }
+  /** Takes the room of a row before it runs, for other workers may take a batch meanwhile. */
+  private void begin(Item item) {
+    item.underWay = item.row.sequences();
+    underWay.addAndGet(item.underWay);
   }
 
   /** Gives back what a row holds that is not to run any more. */
   private void leave(Item item) {
     item.row.release();
-    if (item.underWay) {
-      item.underWay = false;
-      underWay.decrementAndGet();
-    }
+    underWay.addAndGet(-item.underWay);
+    item.underWay = 0;
   }
 
   private void runOrBisect(List<Item> items) {

@@ -91,7 +91,7 @@ record GenerationSettings(
         given.flag("do_sample", false),
         seed == null ? position.hashCode() : seed,
         (float) given.number("temperature", 1),
-        given.integer("top_k", TOP_K),
+        given.has("top_k") ? given.integer("top_k", 0) : TOP_K, // null is no bound
         (float) given.number("top_p", 1),
         (float) given.number("min_p", 0),
         (float) given.number("repetition_penalty", 1),

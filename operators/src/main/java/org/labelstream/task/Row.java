@@ -13,6 +13,14 @@ public interface Row {
   boolean done();
 
   /**
+   * How many sequences it holds keys and values of, from its first run until it is done; 0 where it
+   * runs once.
+   */
+  default int sequences() {
+    return 0;
+  }
+
+  /**
    * Frees what the row holds between its runs. Called once no run of it is under way and none will
    * follow; a row that is done holds nothing.
    */

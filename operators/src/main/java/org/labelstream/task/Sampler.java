@@ -9,7 +9,18 @@ final class Sampler {
   private final Random random;
 
   Sampler(long seed) {
-    random = new Random(seed);
+    random = new Random(mixed(seed));
+  }
+
+  /**
+   * Random(1) and Random(2) begin with nearly the same number, and Random does not look at the
+   * upper 16 bits; so all bits are mixed first, as MurmurHash3 ends (Appleby, fmix64).
+   */
+  private static long mixed(long seed) {
+    long bits = seed;
+    bits = (bits ^ (bits >>> 33)) * 0xff51afd7ed558ccdL;
+    bits = (bits ^ (bits >>> 33)) * 0xc4ceb9fe1a85ec53L;
+    return bits ^ (bits >>> 33);
   }
 
   /**

@@ -52,6 +52,16 @@ final class Scores {
     return values[argmax(values)];
   }
 
+  /** Whether one of the values is not a number. */
+  static boolean hasNaN(float[] values) {
+    for (float value : values) {
+      if (Float.isNaN(value)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   /** The mean vector. */
   static float[] mean(List<float[]> vectors) {
     float[] mean = new float[vectors.get(0).length];

@@ -33,7 +33,7 @@ final class SingleDecoding implements Decoding {
     float[] scores = logits[0];
     processors.process(scores, sequence);
     int best = Scores.argmax(scores);
-    if (!Float.isFinite(scores[best])) {
+    if (!Float.isFinite(scores[best]) || Scores.hasNaN(scores)) {
       throw new ArithmeticException("no token is left to choose");
     }
     int token = sampler == null ? best : sampler.draw(scores);

@@ -98,6 +98,9 @@ public final class TextGeneration implements Task {
     }
     int[] read = tokens;
     if (tokens.length >= positions) {
+      if (settings.maxNewTokens() >= positions && !parameters.has("max_new_tokens")) {
+        settings = settings.withMaxNewTokens(positions / 2); // a default must not refuse a record
+      }
       if (settings.maxNewTokens() >= positions) {
         throw invalid(
             "max_new_tokens is "
@@ -224,6 +227,11 @@ public final class TextGeneration implements Task {
     }
 
     @Override
+    public int sequences() {
+      return settings.beams();
+    }
+
+    @Override
     public boolean done() {
       return done;
     }
@@ -254,7 +262,7 @@ public final class TextGeneration implements Task {
           cache.select(origins);
           return;
         }
-      } catch (ArithmeticException e) {
+      } catch (RuntimeException e) { // the others of the batch go on
         failure = e.getMessage();
       }
       release();
