@@ -41,7 +41,8 @@ public final class LayerIntegratedGradients implements Task {
 
   /**
    * @param task over the model that predicts
-   * @param gradients the same model in full precision, with the methods for gradients
+   * @param gradients the same model in full precision, with the methods for gradients, or null
+   *     where its folder has none
    * @param quadrature where gradients are taken; a finer rule of it where the coarser is not good
    *     enough
    */
@@ -53,13 +54,19 @@ public final class LayerIntegratedGradients implements Task {
 
   @Override
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
-    if (task.plan(event, parameters) instanceof Explainable prediction) {
-      return new Explanation(prediction, event.target());
+    if (!(task.plan(event, parameters) instanceof Explainable prediction)) {
+      throw unsupported("there are no explanations for this task: do not ask for them");
     }
-    throw new RejectedRecordException(
-        ErrorCode.EXPLANATION_UNSUPPORTED,
-        Stage.EXPLANATION,
-        "there are no explanations for this task: do not ask for them");
+    if (gradients == null) {
+      throw unsupported(
+          "the model was exported without the methods that explanations need: export its checkpoint again");
+    }
+    return new Explanation(prediction, event.target());
+  }
+
+  private static RejectedRecordException unsupported(String message) {
+    return new RejectedRecordException(
+        ErrorCode.EXPLANATION_UNSUPPORTED, Stage.EXPLANATION, message);
   }
 
   @Override

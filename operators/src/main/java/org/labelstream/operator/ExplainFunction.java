@@ -72,19 +72,22 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     if (explainer != null) {
       return;
     }
-    if (model.folder().manifest().explain() != null) {
-      gradients = LoadedModel.leaseForGradients(model.folder(), settings.device());
-    }
     Quadrature quadrature =
         explaining.steps() == null
             ? Quadrature.gaussPatterson()
             : Quadrature.gaussLegendre(explaining.steps());
-    LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
     BatchPolicy labels = settings.batch().policy(model.onGpu());
     BatchPolicy policy =
         new BatchPolicy(
-            BATCH_FACTOR * labels.maxTokens(), labels.lookAhead(), labels.maxAge(), Duration.ZERO);
+            BATCH_FACTOR * Math.min(labels.maxTokens(), Integer.MAX_VALUE / BATCH_FACTOR),
+            labels.lookAhead(),
+            labels.maxAge(),
+            Duration.ZERO);
     Duration timeout = settings.timeout().multipliedBy(TIMEOUT_FACTOR);
+    if (model.folder().manifest().explain() != null) {
+      gradients = LoadedModel.leaseForGradients(model.folder(), settings.device());
+    }
+    LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
     lane = new Lane(method, policy, timeout, explaining.share());
     explainer = method;
   }
@@ -103,18 +106,16 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   public void asyncInvoke(SourceRecord record, ResultFuture<OutputRecord> future) {
     Completion completion = new Completion(record, codec.unread(record), future);
     boolean full = owed.getAndIncrement() >= explaining.queue();
-    if (full && explaining.whenFull() == WhenFull.DROP) {
-      completion.rejected(
-          new DeadLetter(
-              ErrorCode.EXPLANATION_DROPPED,
-              Stage.EXPLANATION,
-              explaining.queue()
-                  + " explanations are owed already: ask for fewer, raise explanations.share or explanations.queue, or set when-full: block"));
-      return;
-    }
     try {
-      DecodedEvent decoded = codec.decode(record);
+      DecodedEvent decoded = codec.decode(record); // one that is given up is told by its id too
       completion = new Completion(record, decoded, future);
+      if (full && explaining.whenFull() == WhenFull.DROP) {
+        throw new RejectedRecordException(
+            ErrorCode.EXPLANATION_DROPPED,
+            Stage.EXPLANATION,
+            explaining.queue()
+                + " explanations are owed already: ask for fewer, raise explanations.share or explanations.queue, or set when-full: block");
+      }
       startExplaining();
       lane.submit(explainer.plan(decoded.event(), parametersOf(decoded)), completion);
     } catch (RejectedRecordException e) {
