@@ -117,6 +117,10 @@ public final class LabelCommand implements Callable<Integer> {
         throw new IllegalArgumentException(file + " cannot be read: check the path");
       }
     }
+    checkWritable("--dead-letters", deadLetters);
+    checkWritable("--explanations", explanations);
+    checkWritable("--report", report);
+    Integer count = steps();
     Path explained = explanations;
     if (report != null && explained == null) {
       explained = Files.createTempFile("labelstream-", ".jsonl");
@@ -128,7 +132,7 @@ public final class LabelCommand implements Callable<Integer> {
           files.isEmpty() ? List.of("-") : files,
           deadLetters,
           explained,
-          steps());
+          count);
       if (report != null) {
         writeReport(folder, explained);
       }
@@ -138,6 +142,26 @@ public final class LabelCommand implements Callable<Integer> {
       }
     }
     return 0;
+  }
+
+  /** Finds out before the work is done what would otherwise be told behind it. */
+  private static void checkWritable(String option, Path file) {
+    if (file == null) {
+      return;
+    }
+    Path folder = file.toAbsolutePath().getParent();
+    String problem = null;
+    if (Files.isDirectory(file)) {
+      problem = "it is a folder";
+    } else if (folder == null || !Files.isDirectory(folder)) {
+      problem = "there is no such folder";
+    } else if (!Files.isWritable(Files.exists(file) ? file : folder)) {
+      problem = "it may not be written";
+    }
+    if (problem != null) {
+      throw new IllegalArgumentException(
+          option + " " + file + " cannot be written (" + problem + "): give a path that can be");
+    }
   }
 
   /** The steps that were asked for, or null for adaptive ones. */

@@ -21,7 +21,8 @@ class SchemasTest {
   @Test
   void theDemosSamplesAreInputEvents() throws Exception {
     for (String topic : List.of("texts", "news", "questions", "prompts")) {
-      for (String line : Files.readAllLines(Script.ROOT.resolve("scripts/demo/" + topic + ".txt"))) {
+      for (String line :
+          Files.readAllLines(Script.ROOT.resolve("scripts/demo/" + topic + ".txt"))) {
         if (line.endsWith("}")) {
           Schemas.isInputEvent(json(line));
         }
