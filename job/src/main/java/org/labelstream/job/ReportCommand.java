@@ -87,17 +87,27 @@ public final class ReportCommand implements Callable<Integer> {
     ReportWriter report = open();
     // Whoever reads a topic that does not end leaves with Ctrl-C, and wants the page then.
     Runtime.getRuntime().addShutdownHook(new Thread(() -> finishInterrupted(report)));
-    for (String file : files.isEmpty() ? List.of("-") : files) {
-      if (file.equals("-")) {
-        read("stdin", System.in, report);
-      } else {
-        try (InputStream in = Files.newInputStream(Path.of(file))) {
-          read(file, in, report);
+    try {
+      for (String file : files.isEmpty() ? List.of("-") : files) {
+        if (file.equals("-")) {
+          read("stdin", System.in, report);
+        } else {
+          try (InputStream in = Files.newInputStream(Path.of(file))) {
+            read(file, in, report);
+          }
         }
+      }
+    } catch (IOException e) {
+      if (!isFinished()) { // the page that Ctrl-C ended takes no more
+        throw e;
       }
     }
     finish(report);
     return 0;
+  }
+
+  private synchronized boolean isFinished() {
+    return finished;
   }
 
   private ReportWriter open() throws IOException {

@@ -32,6 +32,11 @@ final class Devices {
     return chosen;
   }
 
+  /** Another lease on a device. */
+  static synchronized void lease(Device device) {
+    LEASES.merge(device, 1, Integer::sum);
+  }
+
   static synchronized void giveBack(Device device) {
     LEASES.merge(device, -1, Integer::sum);
   }

@@ -3,7 +3,6 @@ package org.labelstream.engine;
 import ai.djl.Device;
 import ai.djl.MalformedModelException;
 import ai.djl.Model;
-import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
@@ -68,28 +67,30 @@ public final class LoadedModel implements AutoCloseable {
    *     loaded
    */
   public static LoadedModel lease(ModelFolder folder, DeviceChoice choice) {
-    return lease(folder, ModelFolder.MODULE, choice);
+    return lease(folder, ModelFolder.MODULE, Devices.lease(choice, Native.engine()));
   }
 
   /**
-   * Leases the module of a folder that gives gradients, in full precision: the model itself, or its
-   * twin.
+   * Leases the module of the folder that gives gradients, in full precision and on the same device:
+   * this model itself, or its twin.
    *
-   * @throws EngineException as {@link #lease}, or when the folder has none
+   * @throws EngineException when it cannot be loaded, or the folder has none
    */
-  public static LoadedModel leaseForGradients(ModelFolder folder, DeviceChoice choice) {
+  public LoadedModel leaseForGradients() {
     String file = folder.manifest().explain();
     if (file == null) {
       throw new EngineException(
           folder.path()
               + " was exported without the methods that explanations need: export it again");
     }
-    return lease(folder, file, choice);
+    Devices.lease(key.device());
+    return lease(folder, file, key.device());
   }
 
-  private static LoadedModel lease(ModelFolder folder, String file, DeviceChoice choice) {
-    Engine engine = Native.engine();
-    Device device = Devices.lease(choice, engine);
+  /**
+   * @param device leased already; given back when this fails
+   */
+  private static LoadedModel lease(ModelFolder folder, String file, Device device) {
     try {
       synchronized (LOADED) {
         Key key = new Key(folder.name(), folder.version(), folder.maxLength(), file, device);

@@ -46,6 +46,7 @@ final class PathIntegral {
   private final End from;
   private final End to;
   private List<Piece> pieces;
+  private double[] before;
   private int steps;
 
   /** The ends come first, since a tolerance needs them. */
@@ -54,7 +55,8 @@ final class PathIntegral {
     this.quadrature = quadrature;
     this.from = new End(path.text().withIds(path.baselineIds()));
     this.to = new End(path.text());
-    this.pieces = List.of(new Piece(0, 1));
+    // The coarsest of several rules is only there to compare the next one with.
+    this.pieces = List.of(new Piece(0, 1, null, null, Math.min(1, quadrature.rules() - 1)));
   }
 
   /** All rows there are at first. */
@@ -67,9 +69,14 @@ final class PathIntegral {
 
   /** The rows that make the result better; none where it is good enough, or cannot be better. */
   List<Row> refine() {
-    if (quadrature.rules() == 1 || isGoodEnough() || steps >= MAX_STEPS) {
+    if (quadrature.rules() == 1 || steps >= MAX_STEPS || !Double.isFinite(delta())) {
       return List.of();
     }
+    double[] now = attributions();
+    if (isGoodEnough(now)) {
+      return List.of();
+    }
+    before = now;
     double worst = 0;
     for (Piece piece : pieces) {
       worst = Math.max(worst, piece.error());
@@ -93,14 +100,20 @@ final class PathIntegral {
     return more;
   }
 
-  private boolean isGoodEnough() {
+  private boolean isGoodEnough(double[] now) {
     double tolerance = Math.max(RELATIVE_TOLERANCE * Math.abs(difference()), ABSOLUTE_TOLERANCE);
-    if (!(Math.abs(delta()) <= tolerance)) {
+    if (Math.abs(delta()) > tolerance) {
       return false;
     }
-    double[] change = new double[path.text().length()];
-    pieces.forEach(piece -> piece.addChange(change));
-    return norm(change) <= CHANGE_TOLERANCE * norm(attributions());
+    double[] change = now.clone();
+    if (before == null) {
+      pieces.get(0).addIntegral(0, -1, change);
+    } else {
+      for (int token = 0; token < change.length; token++) {
+        change[token] -= before[token];
+      }
+    }
+    return norm(change) <= CHANGE_TOLERANCE * norm(now);
   }
 
   private static double norm(double[] values) {
@@ -150,21 +163,16 @@ final class PathIntegral {
     private final Double endLogit;
     private int rule;
 
-    Piece(double start, double end) {
-      this(start, end, null, null);
-    }
-
     /**
      * @param startLogit the logit where it starts, or null for that of the baseline
      * @param endLogit the logit where it ends, or null for that of the text
      */
-    Piece(double start, double end, Double startLogit, Double endLogit) {
+    Piece(double start, double end, Double startLogit, Double endLogit, int rule) {
       this.start = start;
       this.end = end;
       this.startLogit = startLogit;
       this.endLogit = endLogit;
-      // The coarsest of several rules is only there to compare the next one with.
-      take(Math.min(1, quadrature.rules() - 1));
+      take(rule);
     }
 
     private List<Step> take(int finer) {
@@ -179,7 +187,7 @@ final class PathIntegral {
     }
 
     boolean canRefine() {
-      return rule + 1 < quadrature.rules() && (rule == 1 || error() <= PAYING * error(rule - 1));
+      return rule > 0 && rule + 1 < quadrature.rules() && error() <= PAYING * error(rule - 1);
     }
 
     List<Step> refine() {
@@ -191,7 +199,8 @@ final class PathIntegral {
       // The first node of each rule is the one in the middle.
       double logit = steps.get(0).slope.logit();
       return List.of(
-          new Piece(start, middle, startLogit, logit), new Piece(middle, end, logit, endLogit));
+          new Piece(start, middle, startLogit, logit, 0),
+          new Piece(middle, end, logit, endLogit, 0));
     }
 
     double error() {
@@ -205,11 +214,6 @@ final class PathIntegral {
       double change =
           (endLogit == null ? to.logit : endLogit) - (startLogit == null ? from.logit : startLogit);
       return Math.abs(sum(integral) - change);
-    }
-
-    void addChange(double[] sums) {
-      addIntegral(rule, 1, sums);
-      addIntegral(rule - 1, -1, sums);
     }
 
     void addIntegral(int ofRule, double sign, double[] sums) {

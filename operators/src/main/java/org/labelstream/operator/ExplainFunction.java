@@ -44,6 +44,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private transient Lane lane;
   private transient LayerIntegratedGradients explainer;
   private transient AtomicInteger owed;
+  private transient String unloadable;
 
   /**
    * @param settings the pipeline's
@@ -72,6 +73,9 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     if (explainer != null) {
       return;
     }
+    if (unloadable != null) {
+      throw new EngineException(unloadable); // once is enough: each try holds up the labels
+    }
     Quadrature quadrature =
         explaining.steps() == null
             ? Quadrature.gaussPatterson()
@@ -85,7 +89,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
             Duration.ZERO);
     Duration timeout = settings.timeout().multipliedBy(TIMEOUT_FACTOR);
     if (model.folder().manifest().explain() != null) {
-      gradients = LoadedModel.leaseForGradients(model.folder(), settings.device());
+      gradients = model.leaseForGradients();
     }
     LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
     lane = new Lane(method, policy, timeout, explaining.share());
@@ -121,7 +125,10 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     } catch (RejectedRecordException e) {
       completion.rejected(e.letter());
     } catch (EngineException e) {
-      LOG.warn("The module for explanations cannot be loaded", e);
+      if (unloadable == null) {
+        LOG.warn("The module for explanations cannot be loaded", e);
+        unloadable = e.getMessage();
+      }
       completion.failed(e.getMessage());
     } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
       LOG.warn("The record at {} could not be explained", record.position(), e);

@@ -59,6 +59,10 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   private final Batcher<Item> fresh;
   private final Batcher<Item> again;
   private final int mostUnderWay;
+
+  /** Rows that begin and rows that go on take turns. Only the workers read it, under their lock. */
+  private boolean begunLast;
+
   private final AtomicInteger underWay = new AtomicInteger();
   private final Workers.Lease workers;
 
@@ -72,7 +76,9 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
     this.fresh = new Batcher<>(policy, Lane::costToBegin, System::nanoTime);
     BatchPolicy atOnce =
         new BatchPolicy(policy.maxTokens(), policy.lookAhead(), policy.maxAge(), Duration.ZERO);
-    this.again = new Batcher<>(atOnce, item -> item.row.length(), System::nanoTime);
+    // Those that go on are not padded to each other, and how many there are has a bound: all of
+    // them step together.
+    this.again = new Batcher<>(atOnce, item -> 1, System::nanoTime);
     this.mostUnderWay = Math.max(1, policy.maxTokens() / TOKENS_PER_SEQUENCE_UNDER_WAY);
     this.workers = Workers.lease(this, share);
   }
@@ -147,8 +153,10 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
 
   @Override
   public Runnable poll() {
-    List<Item> batch = hasRoom() ? fresh.poll() : List.of();
+    boolean turn = hasRoom() && !(begunLast && again.size() > 0);
+    List<Item> batch = turn ? fresh.poll() : List.of();
     batch.forEach(this::begin);
+    begunLast = !batch.isEmpty();
     List<Item> chosen = batch.isEmpty() ? again.poll() : batch;
     return chosen.isEmpty() ? null : () -> runAndAnswer(chosen);
   }

@@ -6,6 +6,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.PriorityQueue;
 import java.util.function.Predicate;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -133,19 +134,20 @@ final class BeamSearch implements Decoding {
   }
 
   private List<Candidate> drawn(float[] scores, int count) {
-    float[] left = scores.clone();
+    int[] places =
+        IntStream.range(0, scores.length).filter(i -> Float.isFinite(scores[i])).toArray();
+    if (places.length == 0) {
+      throw new ArithmeticException("no token is left to choose");
+    }
+    float[] left = new float[places.length];
+    for (int i = 0; i < left.length; i++) {
+      left[i] = scores[places[i]];
+    }
     List<Candidate> drawn = new ArrayList<>(count);
-    while (drawn.size() < count) {
-      float best = Scores.max(left);
-      if (!Float.isFinite(best)) {
-        if (drawn.isEmpty()) {
-          throw new ArithmeticException("no token is left to choose");
-        }
-        break;
-      }
-      int place = sampler.draw(left);
-      drawn.add(new Candidate(scores[place], place));
-      left[place] = Float.NEGATIVE_INFINITY;
+    while (drawn.size() < Math.min(count, places.length)) {
+      int chosen = sampler.draw(left);
+      drawn.add(new Candidate(scores[places[chosen]], places[chosen]));
+      left[chosen] = Float.NEGATIVE_INFINITY;
     }
     return drawn;
   }

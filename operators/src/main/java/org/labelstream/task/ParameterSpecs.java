@@ -21,6 +21,9 @@ public final class ParameterSpecs {
     Object apply(String name, Object value);
   }
 
+  private static final int MAX_TOKEN_IDS = 64;
+  private static final int MAX_ENTRIES = 1_000;
+
   private final Map<String, Check> checks;
 
   private ParameterSpecs(Map<String, Check> checks) {
@@ -116,14 +119,26 @@ public final class ParameterSpecs {
     return number == Math.rint(number) ? Long.toString((long) number) : Double.toString(number);
   }
 
-  /** These, and a token id or a list of them, or null; as a list of Integer. */
+  /** These, and a token id or a list of different ones, or null; as a list of Integer. */
   public ParameterSpecs tokenIds(String name) {
     return with(
         name,
-        (given, value) ->
-            value == null
-                ? null
-                : ids(given, value instanceof List<?> list ? list : List.of(value)));
+        (given, value) -> {
+          if (value == null) {
+            return null;
+          }
+          List<?> list = value instanceof List<?> several ? several : List.of(value);
+          checkCount(given, list.size(), MAX_TOKEN_IDS);
+          return ids(given, list).stream().distinct().toList();
+        });
+  }
+
+  /** A list costs its record's neighbours time and memory, so none is endless. */
+  private static void checkCount(String name, int count, int most) {
+    if (count > most) {
+      throw new IllegalArgumentException(
+          name + " has " + count + " entries, but may have at most " + most + ": shorten it");
+    }
   }
 
   /** These, and a list of lists of token ids, or null; as a list of lists of Integer. */
@@ -137,11 +152,13 @@ public final class ParameterSpecs {
           if (!(value instanceof List<?> sequences)) {
             throw noTokenIds(given, value);
           }
+          checkCount(given, sequences.size(), MAX_ENTRIES);
           List<List<Integer>> read = new ArrayList<>();
           for (Object sequence : sequences) {
             if (!(sequence instanceof List<?> list) || list.isEmpty()) {
               throw noTokenIds(given, sequence);
             }
+            checkCount(given, list.size(), MAX_TOKEN_IDS);
             read.add(ids(given, list));
           }
           return read;
@@ -178,6 +195,7 @@ public final class ParameterSpecs {
             return null;
           }
           List<?> texts = value instanceof List<?> list ? list : List.of(value);
+          checkCount(given, texts.size(), MAX_TOKEN_IDS);
           if (texts.stream().allMatch(text -> text instanceof String s && !s.isEmpty())) {
             return texts;
           }

@@ -6,7 +6,7 @@ package org.labelstream.task;
  */
 public interface Row {
 
-  /** What the row costs in its next batch, in tokens, before padding. */
+  /** What the row costs in its first batch, in tokens, before padding. */
   int length();
 
   /** Whether the model has nothing more to do for it. */

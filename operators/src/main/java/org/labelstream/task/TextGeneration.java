@@ -223,7 +223,7 @@ public final class TextGeneration implements Task {
 
     @Override
     public int length() {
-      return cache.length() == 0 ? promptTokens.length : cache.sequences();
+      return promptTokens.length;
     }
 
     @Override
@@ -246,27 +246,32 @@ public final class TextGeneration implements Task {
           .toArray(int[][]::new);
     }
 
+    /**
+     * Whatever goes wrong here is this text's own: the caches of all have moved on, so the others
+     * of the batch must too.
+     */
     private void advance(Logits logits, int firstRow) {
-      if (cache.length() == promptTokens.length) {
-        cache.select(new int[decoding.sequences().length]); // all beams go on from the prompt
-      }
-      int sequences = cache.sequences();
-      int rowsRead = cache.length() == promptTokens.length ? 1 : sequences;
-      float[][] scores =
-          IntStream.range(0, sequences)
-              .mapToObj(i -> logits.row(firstRow + Math.min(i, rowsRead - 1)))
-              .toArray(float[][]::new);
       try {
-        int[] origins = decoding.advance(scores);
+        int[] origins = decoding.advance(scores(logits, firstRow));
         if (origins.length > 0) {
           cache.select(origins);
           return;
         }
-      } catch (RuntimeException e) { // the others of the batch go on
-        failure = e.getMessage();
+      } catch (RuntimeException | Error e) {
+        failure = String.valueOf(e.getMessage());
       }
       release();
       done = true;
+    }
+
+    private float[][] scores(Logits logits, int firstRow) {
+      boolean begins = cache.length() == promptTokens.length;
+      if (begins) {
+        cache.select(new int[decoding.sequences().length]); // all beams go on from the prompt
+      }
+      return IntStream.range(0, cache.sequences())
+          .mapToObj(i -> logits.row(firstRow + (begins ? 0 : i)))
+          .toArray(float[][]::new);
     }
 
     @Override

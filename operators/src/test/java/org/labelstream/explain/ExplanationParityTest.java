@@ -76,7 +76,7 @@ class ExplanationParityTest {
     double largestDelta = 0;
     double adaptiveLargest = 0;
     int steps = 0;
-    try (LoadedModel model = LoadedModel.leaseForGradients(folder, DeviceChoice.CPU)) {
+    try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
       List<Prediction> fixed = explain(type, model, Quadrature.gaussLegendre(50), events, 32);
       List<Prediction> adaptive = explain(type, model, Quadrature.gaussPatterson(), events, 32);
       for (int i = 0; i < events.size(); i++) {

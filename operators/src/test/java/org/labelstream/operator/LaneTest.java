@@ -364,7 +364,7 @@ class LaneTest {
               if (runs.getAndIncrement() == 0) {
                 await(submitted);
                 lane[0].submit(new FakePlan(new FakeRow(2)), second);
-              } else if (runs.get() == 3) { // the second has run on its own, now both go on
+              } else if (runs.get() == 4) { // each has run on its own, now both go on
                 await(gate);
               }
             });

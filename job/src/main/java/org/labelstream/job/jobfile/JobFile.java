@@ -52,6 +52,7 @@ public final class JobFile {
   private static final int MAX_STEPS = 1_000;
   private static final double SHARE = 0.2;
   private static final int QUEUE = 256;
+  private static final int MAX_QUEUE = 100_000;
 
   private static final Set<String> OURS =
       Set.of(
@@ -338,15 +339,19 @@ public final class JobFile {
     String steps = section.text("steps");
     Integer count =
         steps != null && steps.equalsIgnoreCase("adaptive") ? null : steps(section, steps);
+    int queue = section.positive("queue", QUEUE);
+    if (queue > MAX_QUEUE) {
+      section.problem("queue", "is " + queue + ", but may be at most " + MAX_QUEUE);
+    }
     ExplainSettings settings =
         new ExplainSettings(
             when,
             count,
             share(section),
-            section.positive("queue", QUEUE),
+            queue,
             section.choice("when-full", WhenFull.class, WhenFull.BLOCK));
     section.finish();
-    return when == When.NEVER ? null : settings;
+    return settings;
   }
 
   private static Integer steps(YamlSection section, String given) {
@@ -425,7 +430,9 @@ public final class JobFile {
       ModelFolder folder = ModelFolder.read(ModelFetcher.localPath(model), verify);
       TaskType type = InferenceFunction.taskType(folder);
       type.parameters().parse(parameters);
-      if (explaining != null && folder.manifest().explain() == null) {
+      if (explaining != null
+          && explaining.when() != When.NEVER
+          && folder.manifest().explain() == null) {
         notices.add(
             model
                 + " has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");

@@ -76,7 +76,10 @@ class JobFileTest {
                 "share: 0.2, queue: 256, when-full: block", "share: 1, queue: 7, when-full: drop");
     assertThat(read(asked).pipelines().get(0).explaining())
         .isEqualTo(new ExplainSettings(When.ALWAYS, null, 1, 7, WhenFull.DROP));
-    assertThat(read(FULL.replace("requested", "never")).pipelines().get(0).explaining()).isNull();
+    String never = FULL.replace("requested", "never");
+    assertThat(read(never).pipelines().get(0).explaining().when()).isEqualTo(When.NEVER);
+    String none = FULL.replaceFirst("(?m)^ *explanations:.*\\n", "");
+    assertThat(read(none).pipelines().get(0).explaining()).isNull();
   }
 
   @Test
