@@ -15,6 +15,7 @@ final class Schemas {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final JsonSchema INPUT = schema("input-event");
   private static final JsonSchema LABELLED = schema("labelled-record");
+  private static final JsonSchema EXPLANATION = schema("explanation");
   private static final JsonSchema DEAD_LETTER = schema("dead-letter-headers");
 
   private Schemas() {}
@@ -26,6 +27,10 @@ final class Schemas {
 
   static void isLabelledRecord(JsonNode record) {
     assertThat(LABELLED.validate(record)).as("%s", record).isEmpty();
+  }
+
+  static void isExplanation(JsonNode record) {
+    assertThat(EXPLANATION.validate(record)).as("%s", record).isEmpty();
   }
 
   static void isInputEvent(JsonNode event) {

@@ -69,7 +69,7 @@ final class PathIntegral {
 
   /** The rows that make the result better; none where it is good enough, or cannot be better. */
   List<Row> refine() {
-    if (quadrature.rules() == 1 || steps >= MAX_STEPS || !Double.isFinite(delta())) {
+    if (quadrature.rules() == 1 || !Double.isFinite(delta())) {
       return List.of();
     }
     double[] now = attributions();
@@ -84,8 +84,8 @@ final class PathIntegral {
     List<Row> more = new ArrayList<>();
     List<Piece> next = new ArrayList<>();
     for (Piece piece : pieces) {
-      if (piece.error() < worst / 4) {
-        next.add(piece); // others matter more
+      if (piece.error() < worst / 4 || steps + piece.costOfMore() > MAX_STEPS) {
+        next.add(piece); // others matter more, or it has to do
       } else if (piece.canRefine()) {
         more.addAll(piece.refine());
         next.add(piece);
@@ -188,6 +188,13 @@ final class PathIntegral {
 
     boolean canRefine() {
       return rule > 0 && rule + 1 < quadrature.rules() && error() <= PAYING * error(rule - 1);
+    }
+
+    /** How many gradients it takes to make it better. */
+    int costOfMore() {
+      return canRefine()
+          ? quadrature.size(rule + 1) - quadrature.size(rule)
+          : 2 * quadrature.size(0);
     }
 
     List<Step> refine() {
