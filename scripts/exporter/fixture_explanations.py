@@ -3,6 +3,7 @@ own model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -64,14 +65,15 @@ def baseline_ids(encoded: BatchEncoding, pad: int) -> Tensor:
     return torch.where(encoded["special_tokens_mask"].bool(), encoded["input_ids"], pad)
 
 
-def explain(
+def attribute(
     model: PreTrainedModel,
     task: Task,
     encoded: BatchEncoding,
     target: int | tuple[int, int],
     steps: int = STEPS,
-) -> Explanation:
-    """Captum's explanation of one logit.
+    rows: int = 10,
+) -> tuple[Tensor, float]:
+    """Captum's layer integrated gradients of one logit.
 
     Args:
         model: in evaluation mode.
@@ -79,7 +81,46 @@ def explain(
         encoded: as ``encode`` returned it.
         target: a class; token and class; or token and 0 for a start, 1 for an end.
         steps: of the Gauss-Legendre rule.
+        rows: how many of the steps run as one batch.
+
+    Returns:
+        Attributions, float32 [tokens, hidden], and the convergence delta.
     """
+    ids, others, run = _prepare(model, task, encoded)
+    attributions, delta = LayerIntegratedGradients(run, model.base_model.embeddings).attribute(
+        ids,
+        baselines=baseline_ids(encoded, model.config.pad_token_id),
+        additional_forward_args=others,
+        target=target,
+        n_steps=steps,
+        method="gausslegendre",
+        internal_batch_size=rows,
+        return_convergence_delta=True,
+    )
+    return attributions[0].detach(), delta.item()
+
+
+def explain(
+    model: PreTrainedModel,
+    task: Task,
+    encoded: BatchEncoding,
+    target: int | tuple[int, int],
+    steps: int = STEPS,
+) -> Explanation:
+    """What ``attribute`` gives, and the logit at both ends of the path."""
+    attributions, delta = attribute(model, task, encoded, target, steps)
+    ids, others, run = _prepare(model, task, encoded)
+    baseline = baseline_ids(encoded, model.config.pad_token_id)
+    place = (0, target) if task is SEQUENCE_CLASSIFICATION else (0, *target)
+    with torch.inference_mode():
+        value, start = run(ids, *others)[place].item(), run(baseline, *others)[place].item()
+    return Explanation(attributions, delta, value, start)
+
+
+def _prepare(
+    model: PreTrainedModel, task: Task, encoded: BatchEncoding
+) -> tuple[Tensor, tuple[Tensor, ...], Callable[..., Tensor]]:
+    """The ids, the model's other tensors, and the logits as a function of both."""
     tensors = model_tensors(encoded)
     ids, others = tensors.pop("input_ids"), tuple(tensors.values())
 
@@ -87,18 +128,4 @@ def explain(
         outputs = model(ids, **dict(zip(tensors, others)), return_dict=False)
         return torch.stack(outputs[:2], dim=-1) if task is QUESTION_ANSWERING else outputs[0]
 
-    baseline = baseline_ids(encoded, model.config.pad_token_id)
-    attributions, delta = LayerIntegratedGradients(run, model.base_model.embeddings).attribute(
-        ids,
-        baselines=baseline,
-        additional_forward_args=others,
-        target=target,
-        n_steps=steps,
-        method="gausslegendre",
-        internal_batch_size=10,
-        return_convergence_delta=True,
-    )
-    place = (0, target) if task is SEQUENCE_CLASSIFICATION else (0, *target)
-    with torch.inference_mode():
-        value, start = run(ids, *others)[place].item(), run(baseline, *others)[place].item()
-    return Explanation(attributions[0].detach(), delta.item(), value, start)
+    return ids, others, run

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Measures Labelstream against what its users would run otherwise, in one run.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+usage() {
+  cat <<'USAGE'
+Usage: scripts/bench.sh --explanations [OPTION...]
+
+  --explanations        explanations per second against Captum: the same model, texts, steps and number of threads
+  --model MODEL_FOLDER  a model folder that classifies texts, in fp32 (default: DistilBERT's shape with random weights,
+                        which is made from a seed)
+  --texts FILE          the texts, one a line (default: 24 made-up ones of mixed lengths, 42 tokens in the mean)
+  --threads N           how many threads each side has (default: one for each core)
+  --json FILE           writes the ratios to a file: [{"name", "value", "unit", "bound", "holds"}, ...]
+
+Prints a table, with the bound of each ratio and whether it holds; the exit status is 0 either way. Takes about a
+quarter of an hour on two cores, which should have nothing else to do: measurements under which others took of the
+cores are repeated. The first time, what Captum needs is installed into the exporter's virtual environment.
+USAGE
+}
+
+mode=""
+options=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    --explanations) mode=explanations ;;
+    --model | --texts | --threads | --json)
+      [ $# -ge 2 ] || misuse "$1 needs a value"
+      options+=("$1" "$2")
+      shift
+      ;;
+    *) misuse "There is no option $1" ;;
+  esac
+  shift
+done
+[ -n "$mode" ] || misuse "Say what to measure: --explanations"
+
+find_java
+command -v python3 >/dev/null || fail "No python3 was found: install Python 3.10 to 3.13."
+ensure_built scripts/flink-local job
+exec python3 "$ROOT/scripts/exporter/bootstrap.py" --dev -- \
+  python -m "bench_$mode" ${options[@]+"${options[@]}"}
