@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import hashlib
 import itertools
 import json
@@ -32,7 +33,14 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import DistilBertConfig, DistilBertTokenizerFast, PreTrainedModel
+from transformers import (
+    BertConfig,
+    BertTokenizerFast,
+    DistilBertConfig,
+    DistilBertTokenizerFast,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 from transformers.utils import logging
 
@@ -52,9 +60,12 @@ REPOSITORY = HERE.parent.parent
 LABEL = REPOSITORY / "scripts" / "label.sh"
 STATE = Path(os.environ.get("LABELSTREAM_STATE") or REPOSITORY / ".labelstream") / "bench"
 
-SHAPES = {
-    "distilbert": {"dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072},
-    "tiny": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32},
+# BERT's head is smooth. DistilBERT's has a ReLU, whose many small jumps adaptive steps have to get
+# over one by one.
+SHAPES: dict[str, PretrainedConfig] = {
+    "bert": BertConfig(num_hidden_layers=6),
+    "distilbert": DistilBertConfig(),
+    "tiny": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32),
 }
 VOCABULARY = 30_000
 MAX_LENGTH = 512
@@ -104,7 +115,7 @@ def make_texts(count: int) -> list[str]:
 
 
 def bench_model(shape: str) -> Path:
-    """The model folder of a DistilBERT with random weights, made where it is not there yet."""
+    """The model folder of a model with random weights, made where it is not there yet."""
     folder, stamp = STATE / shape, STATE / f"{shape}.made-by"
     sources = [Path(__file__), HERE / "requirements.txt", *HERE.glob("labelstream_export/*.py")]
     made_by = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(sources))).hexdigest()
@@ -120,13 +131,15 @@ def bench_model(shape: str) -> Path:
     return folder
 
 
-def _make_checkpoint(shape: dict[str, int], folder: Path) -> None:
+def _make_checkpoint(config: PretrainedConfig, folder: Path) -> None:
     vocabulary = folder / "vocab.txt"
     vocabulary.write_text("\n".join([*WORDPIECE_SPECIALS, *words()]) + "\n", "utf-8")
-    tokenizer = DistilBertTokenizerFast(str(vocabulary), model_max_length=MAX_LENGTH)
+    kind = BertTokenizerFast if config.model_type == "bert" else DistilBertTokenizerFast
+    tokenizer = kind(str(vocabulary), model_max_length=MAX_LENGTH)
     torch.manual_seed(SEED)
-    config = DistilBertConfig(vocab_size=VOCABULARY, max_position_embeddings=MAX_LENGTH, **shape)
-    model = transformers.DistilBertForSequenceClassification(config).eval()
+    config = copy.deepcopy(config)
+    config.vocab_size, config.max_position_embeddings = VOCABULARY, MAX_LENGTH
+    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
     # Fresh logits hardly differ, and an absolute tolerance would be met at once.
     with torch.no_grad():
         texts = make_texts(TEXTS)
@@ -474,7 +487,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, metavar="MODEL_FOLDER")
     parser.add_argument("--threads", type=int, metavar="N", default=cores())
     parser.add_argument("--texts", type=Path, metavar="FILE")
-    parser.add_argument("--shape", choices=SHAPES, default="distilbert")
+    parser.add_argument("--shape", choices=SHAPES, default="bert")
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error("--threads must be at least 1")
