@@ -11,14 +11,12 @@ runs in the exporter's virtual environment (torch, transformers) on one core, in
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import math
 import random
 import re
 import string
-import subprocess
 import sys
 import tempfile
 import time
@@ -38,10 +36,9 @@ from transformers import (
 
 from answers_corpus import AnswersCorpus
 from sentiment_corpus import SentimentCorpus
-from training import make_reproducible, train
+from training import export, make_reproducible, recipe, save, tell_size, train
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 MAX_LENGTH = 256
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY_PAIRS = 30_000
@@ -310,30 +307,15 @@ def report(title: str, pairs: list[dict], answerer: object) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=HERE / "build" / "answers",
-        help="folder of the checkpoint (default: build/answers beside this script)",
-    )
-    parser.add_argument(
-        "--evaluate-only", action="store_true", help="take the checkpoint as it is, do not train"
+    parser = recipe(
+        "answers",
+        __doc__,
+        steps=7500,
+        batch_size=20,
+        learning_rate=1.5e-3,
+        vocabulary=6000,
     )
     parser.add_argument("--heldout", type=Path, help="JSON lines of pairs to report on as well")
-    parser.add_argument(
-        "--export", action="store_true", help="export the checkpoint to model-assets/answers"
-    )
-    parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="part of the recipe: changes the last digits"
-    )
-    parser.add_argument("--steps", type=int, default=7500)
-    parser.add_argument("--batch-size", type=int, default=20)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
-    parser.add_argument("--vocabulary", type=int, default=6000, help="size of the vocabulary")
     parser.add_argument(
         "--exchanged",
         type=float,
@@ -348,14 +330,10 @@ def main() -> None:
         tokenizer = BertTokenizerFast.from_pretrained(arguments.checkpoint)
         model = BertForQuestionAnswering.from_pretrained(arguments.checkpoint)
     else:
-        started, processor_started = time.monotonic(), time.process_time()
+        started = time.monotonic()
         tokenizer, grammar = train_tokenizer(random.randrange(2**32), arguments.vocabulary)
         model = new_model(tokenizer)
-        print(
-            f"vocabulary {len(tokenizer)}, parameters {model.num_parameters():,}, "
-            f"threads {arguments.threads}",
-            file=sys.stderr,
-        )
+        tell_size(model, tokenizer, arguments.threads)
         source = batches(
             AnswersCorpus(arguments.seed),
             tokenizer,
@@ -371,10 +349,7 @@ def main() -> None:
             steps=arguments.steps,
             learning_rate=arguments.learning_rate,
         ).model
-        model.save_pretrained(arguments.checkpoint)
-        tokenizer.save_pretrained(arguments.checkpoint)
-        took, worked = time.monotonic() - started, time.process_time() - processor_started
-        print(f"trained in {took:.0f} s ({worked:.0f} s of one core): {arguments.checkpoint}")
+        save(model, tokenizer, arguments.checkpoint, started)
 
     answerer = pipeline("question-answering", model=model.eval(), tokenizer=tokenizer)
     fresh = [
@@ -386,10 +361,7 @@ def main() -> None:
     if heldout:
         report("held out", heldout, answerer)
     if arguments.export:
-        command = [sys.executable, str(REPOSITORY / "scripts" / "export_model.py")]
-        command += [str(arguments.checkpoint), "--task", "question_answering"]
-        command += ["--output", str(REPOSITORY / "model-assets" / "answers"), "--force"]
-        sys.exit(subprocess.run(command, check=False).returncode)
+        export("answers", arguments.checkpoint, "question_answering")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ in the exporter's virtual environment (torch, transformers), on one core:
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -33,10 +31,9 @@ from transformers import (
 )
 
 from entities_corpus import TYPES, EntitiesCorpus, Entity, Example, parse_annotated
-from training import make_reproducible, set_waves, train
+from training import export, make_reproducible, recipe, save, set_waves, tell_size, train
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 LABELS = ["O"] + [f"{prefix}-{kind}" for kind in TYPES for prefix in "BI"]
 MAX_LENGTH = 128
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -218,34 +215,19 @@ def report(
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=HERE / "build" / "entities",
-        help="folder of the checkpoint (default: build/entities beside this script)",
-    )
-    parser.add_argument(
-        "--evaluate-only", action="store_true", help="take the checkpoint as it is, do not train"
+    parser = recipe(
+        "entities",
+        __doc__,
+        steps=7500,
+        batch_size=48,
+        learning_rate=1e-3,
+        vocabulary=7500,
     )
     parser.add_argument("--heldout", type=Path, help="annotated sentences to report on as well")
     parser.add_argument(
-        "--export", action="store_true", help="export the checkpoint to model-assets/entities"
-    )
-    parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="part of the recipe: changes the last digits"
-    )
-    parser.add_argument("--steps", type=int, default=7500)
-    parser.add_argument("--batch-size", type=int, default=48)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--layers", type=int, default=3)
-    parser.add_argument("--vocabulary", type=int, default=7500, help="size of the vocabulary")
-    parser.add_argument(
         "--unknown", type=float, default=0.25, help="the most that is hidden of a text, as a share"
     )
+    parser.add_argument("--layers", type=int, default=3)
     arguments = parser.parse_args()
     heldout = read_examples(arguments.heldout) if arguments.heldout else []
 
@@ -257,11 +239,7 @@ def main() -> None:
         started = time.monotonic()
         tokenizer = train_tokenizer(random.randrange(2**32), arguments.vocabulary)
         model = new_model(tokenizer, arguments.layers)
-        print(
-            f"vocabulary {len(tokenizer)}, parameters {model.num_parameters():,}, "
-            f"threads {arguments.threads}",
-            file=sys.stderr,
-        )
+        tell_size(model, tokenizer, arguments.threads)
         source = batches(
             EntitiesCorpus(arguments.seed),
             tokenizer,
@@ -275,22 +253,14 @@ def main() -> None:
             steps=arguments.steps,
             learning_rate=arguments.learning_rate,
         )
-        model.save_pretrained(arguments.checkpoint)
-        tokenizer.save_pretrained(arguments.checkpoint)
-        print(
-            f"trained in {time.monotonic() - started:.0f} s, "
-            f"{time.process_time():.0f} s of them on the processor: {arguments.checkpoint}"
-        )
+        save(model, tokenizer, arguments.checkpoint, started)
 
     development = read_examples(HERE / "entities_dev.txt")
     report("development", development, model, tokenizer, show_errors=True)
     if heldout:
         report("held out", heldout, model, tokenizer, show_errors=False)
     if arguments.export:
-        command = [sys.executable, str(REPOSITORY / "scripts" / "export_model.py")]
-        command += [str(arguments.checkpoint), "--task", "token_classification"]
-        command += ["--output", str(REPOSITORY / "model-assets" / "entities"), "--force"]
-        sys.exit(subprocess.run(command, check=False).returncode)
+        export("entities", arguments.checkpoint, "token_classification")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,9 @@ virtual environment (torch, transformers) and takes about ten minutes on one cor
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import math
 import random
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,10 +31,9 @@ from transformers import (
 )
 
 from sentiment_corpus import NEGATIVE, POSITIVE, Example, SentimentCorpus
-from training import make_reproducible, train
+from training import export, make_reproducible, recipe, save, set_waves, tell_size, train
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 LABELS = {NEGATIVE: "NEGATIVE", POSITIVE: "POSITIVE"}
 MAX_LENGTH = 128
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -104,15 +100,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> DistilBertForSequenceClassi
             problem_type="single_label_classification",
         )
     )
-    # Waves in place of noise: neighbours are then related from the start, and "not" finds the
-    # word that it negates in a fraction of the steps. Scaled to the size of the word embeddings.
+    # "not" then finds the word that it negates in a fraction of the steps.
     positions = model.distilbert.embeddings.position_embeddings.weight
-    angles = torch.arange(positions.shape[0])[:, None] * torch.exp(
-        torch.arange(0, positions.shape[1], 2) * (-math.log(1000.0) / positions.shape[1])
-    )
-    waves = torch.cat([angles.sin(), angles.cos()], dim=1)
-    with torch.no_grad():
-        positions.copy_(waves * model.config.initializer_range * math.sqrt(2))
+    set_waves(positions, model.config.initializer_range)
     return model
 
 
@@ -212,33 +202,18 @@ def report(
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=HERE / "build" / "sentiment",
-        help="folder of the checkpoint (default: build/sentiment beside this script)",
-    )
-    parser.add_argument(
-        "--evaluate-only", action="store_true", help="take the checkpoint as it is, do not train"
+    parser = recipe(
+        "sentiment",
+        __doc__,
+        steps=7000,
+        batch_size=64,
+        learning_rate=1e-3,
+        vocabulary=7200,
     )
     parser.add_argument("--heldout", type=Path, help="label<TAB>text lines to report on as well")
     parser.add_argument(
-        "--export", action="store_true", help="export the checkpoint to model-assets/sentiment"
-    )
-    parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="part of the recipe: changes the last digits"
-    )
-    parser.add_argument("--steps", type=int, default=7000)
-    parser.add_argument(
         "--bare-steps", type=int, default=2500, help="how many of the steps see single statements"
     )
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--vocabulary", type=int, default=7200, help="size of the vocabulary")
     parser.add_argument(
         "--unknown", type=float, default=0.3, help="the most that is hidden of a text, as a share"
     )
@@ -253,11 +228,7 @@ def main() -> None:
         started = time.monotonic()
         tokenizer = train_tokenizer(random.randrange(2**32), arguments.vocabulary)
         model = new_model(tokenizer)
-        print(
-            f"vocabulary {len(tokenizer)}, parameters {model.num_parameters():,}, "
-            f"threads {arguments.threads}",
-            file=sys.stderr,
-        )
+        tell_size(model, tokenizer, arguments.threads)
         source = batches(
             SentimentCorpus(arguments.seed),
             tokenizer,
@@ -272,18 +243,13 @@ def main() -> None:
             steps=arguments.steps,
             learning_rate=arguments.learning_rate,
         )
-        model.save_pretrained(arguments.checkpoint)
-        tokenizer.save_pretrained(arguments.checkpoint)
-        print(f"trained in {time.monotonic() - started:.0f} s: {arguments.checkpoint}")
+        save(model, tokenizer, arguments.checkpoint, started)
 
     report("development", read_examples(HERE / "sentiment_dev.tsv"), model, tokenizer)
     if heldout:
         report("held out", heldout, model, tokenizer)
     if arguments.export:
-        command = [sys.executable, str(REPOSITORY / "scripts" / "export_model.py")]
-        command += [str(arguments.checkpoint), "--task", "sequence_classification"]
-        command += ["--output", str(REPOSITORY / "model-assets" / "sentiment"), "--force"]
-        sys.exit(subprocess.run(command, check=False).returncode)
+        export("sentiment", arguments.checkpoint, "sequence_classification")
 
 
 if __name__ == "__main__":

@@ -11,12 +11,9 @@ takes about twenty minutes of processor time on one core:
 
 from __future__ import annotations
 
-import argparse
 import math
 import random
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,11 +29,10 @@ from transformers import (
 )
 
 from sentiment_corpus import read_sentences
-from training import make_reproducible, set_waves, train
+from training import export, make_reproducible, recipe, save, set_waves, tell_size, train
 from writer_corpus import WriterCorpus, sentences_of
 
 HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 POSITIONS = 256
 END = "<|endoftext|>"
 VOCABULARY_STORIES = 30_000
@@ -268,29 +264,14 @@ def report(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, seed: int
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = recipe(
+        "writer",
+        __doc__,
+        steps=6500,
+        batch_size=16,
+        learning_rate=2e-3,
+        vocabulary=2048,
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        default=HERE / "build" / "writer",
-        help="folder of the checkpoint (default: build/writer beside this script)",
-    )
-    parser.add_argument(
-        "--evaluate-only", action="store_true", help="take the checkpoint as it is, do not train"
-    )
-    parser.add_argument(
-        "--export", action="store_true", help="export the checkpoint to model-assets/writer"
-    )
-    parser.add_argument("--seed", type=int, default=20)
-    parser.add_argument(
-        "--threads", type=int, default=1, help="part of the recipe: changes the last digits"
-    )
-    parser.add_argument("--steps", type=int, default=6500)
-    parser.add_argument("--batch-size", type=int, default=16, help="in stories")
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--vocabulary", type=int, default=2048, help="size of the vocabulary")
     parser.add_argument("--layers", type=int, default=4)
     arguments = parser.parse_args()
 
@@ -302,11 +283,7 @@ def main() -> None:
         started = time.monotonic()
         tokenizer = train_tokenizer(random.randrange(2**32), arguments.vocabulary)
         model = new_model(tokenizer, arguments.layers)
-        print(
-            f"vocabulary {len(tokenizer)}, parameters {model.num_parameters():,}, "
-            f"threads {arguments.threads}",
-            file=sys.stderr,
-        )
+        tell_size(model, tokenizer, arguments.threads)
         source = batches(WriterCorpus(arguments.seed), tokenizer, size=arguments.batch_size)
         model = train(
             model,
@@ -315,19 +292,11 @@ def main() -> None:
             steps=arguments.steps,
             learning_rate=arguments.learning_rate,
         )
-        model.save_pretrained(arguments.checkpoint)
-        tokenizer.save_pretrained(arguments.checkpoint)
-        print(
-            f"trained in {time.monotonic() - started:.0f} s, "
-            f"{time.process_time():.0f} s of them on the processor: {arguments.checkpoint}"
-        )
+        save(model, tokenizer, arguments.checkpoint, started)
 
     report(model, tokenizer, arguments.seed)
     if arguments.export:
-        command = [sys.executable, str(REPOSITORY / "scripts" / "export_model.py")]
-        command += [str(arguments.checkpoint), "--task", "text_generation"]
-        command += ["--output", str(REPOSITORY / "model-assets" / "writer"), "--force"]
-        sys.exit(subprocess.run(command, check=False).returncode)
+        export("writer", arguments.checkpoint, "text_generation")
 
 
 if __name__ == "__main__":

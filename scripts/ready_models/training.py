@@ -2,14 +2,85 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import math
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parent.parent
+
+
+def recipe(
+    name: str,
+    description: str | None,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    vocabulary: int,
+) -> argparse.ArgumentParser:
+    """The options that all training scripts have, with the defaults of one of them."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=HERE / "build" / name,
+        help=f"folder of the checkpoint (default: build/{name} beside this script)",
+    )
+    parser.add_argument(
+        "--evaluate-only", action="store_true", help="take the checkpoint as it is, do not train"
+    )
+    parser.add_argument(
+        "--export", action="store_true", help=f"export the checkpoint to model-assets/{name}"
+    )
+    parser.add_argument("--seed", type=int, default=20)
+    parser.add_argument(
+        "--threads", type=int, default=1, help="part of the recipe: changes the last digits"
+    )
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--batch-size", type=int, default=batch_size, help="in texts")
+    parser.add_argument("--learning-rate", type=float, default=learning_rate)
+    parser.add_argument("--vocabulary", type=int, default=vocabulary, help="size of the vocabulary")
+    return parser
+
+
+def tell_size(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, threads: int) -> None:
+    """Prints what is about to be trained."""
+    print(
+        f"vocabulary {len(tokenizer)}, parameters {model.num_parameters():,}, threads {threads}",
+        file=sys.stderr,
+    )
+
+
+def save(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path, started: float
+) -> None:
+    """Writes the checkpoint and prints how long it took since ``started`` (monotonic seconds)."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    print(
+        f"trained in {time.monotonic() - started:.0f} s, "
+        f"{time.process_time():.0f} s of them on the processor: {folder}"
+    )
+
+
+def export(name: str, checkpoint: Path, task: str) -> None:
+    """Turns a checkpoint into the ready model, and exits with the exporter's status."""
+    command = [sys.executable, str(REPOSITORY / "scripts" / "export_model.py")]
+    command += [str(checkpoint), "--task", task]
+    command += ["--output", str(REPOSITORY / "model-assets" / name), "--force"]
+    sys.exit(subprocess.run(command, check=False).returncode)
 
 
 def make_reproducible(seed: int, threads: int) -> None:

@@ -15,7 +15,6 @@ public final class DecodedEvent {
   private final TextEvent event;
   private final byte[] bytes;
   private final String id;
-  private final String position;
   private final List<Member> kept;
   private final List<Member> consumed;
   private final List<Member> earlierResults;
@@ -25,7 +24,6 @@ public final class DecodedEvent {
       TextEvent event,
       byte[] bytes,
       String id,
-      String position,
       List<Member> kept,
       List<Member> consumed,
       List<Member> earlierResults) {
@@ -33,7 +31,6 @@ public final class DecodedEvent {
     this.event = event;
     this.bytes = bytes;
     this.id = id;
-    this.position = position;
     this.kept = kept;
     this.consumed = consumed;
     this.earlierResults = earlierResults;
@@ -42,21 +39,13 @@ public final class DecodedEvent {
   /** An event that was plain text. */
   static DecodedEvent ofText(String pipeline, String text, String position) {
     return new DecodedEvent(
-        pipeline,
-        TextEvent.ofText(position, text),
-        null,
-        null,
-        position,
-        List.of(),
-        List.of(),
-        List.of());
+        pipeline, TextEvent.ofText(position, text), null, null, List.of(), List.of(), List.of());
   }
 
   /**
    * An event that was a JSON object.
    *
-   * @param id the bytes of its id as they were, or null where it has none
-   * @param position the id that it then gets
+   * @param id the bytes of its id as they were, or null where it has none and gets its position
    * @param kept the members that are carried through
    * @param consumed the members that are echoed as the request
    * @param earlierResults the members of its {@code inference} object that are carried through
@@ -66,11 +55,10 @@ public final class DecodedEvent {
       TextEvent event,
       byte[] bytes,
       String id,
-      String position,
       List<Member> kept,
       List<Member> consumed,
       List<Member> earlierResults) {
-    return new DecodedEvent(pipeline, event, bytes, id, position, kept, consumed, earlierResults);
+    return new DecodedEvent(pipeline, event, bytes, id, kept, consumed, earlierResults);
   }
 
   /** What the event asks of a task. */
@@ -90,7 +78,7 @@ public final class DecodedEvent {
     Splice out = new Splice(bytes == null ? event.text().length() : bytes.length);
     out.begin();
     if (id == null) {
-      out.add(json -> json.writeStringField("id", position));
+      out.add(json -> json.writeStringField("id", event.position()));
     }
     if (bytes == null) {
       out.add(json -> json.writeStringField("text", event.text()));
@@ -137,7 +125,7 @@ public final class DecodedEvent {
         json -> {
           json.writeFieldName("id");
           if (id == null) {
-            json.writeString(position);
+            json.writeString(event.position());
           } else {
             json.writeRawValue(id);
           }

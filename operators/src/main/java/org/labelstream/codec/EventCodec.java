@@ -198,8 +198,7 @@ public final class EventCodec {
               explain,
               target,
               parameters);
-      return DecodedEvent.ofJson(
-          pipeline, event, bytes, id, record.position(), kept, consumed, earlierResults);
+      return DecodedEvent.ofJson(pipeline, event, bytes, id, kept, consumed, earlierResults);
     }
 
     @Override

@@ -25,5 +25,15 @@ public record EmbeddingPath(Tokens text, long[] baselineIds, int logit) {
    * @param slopes for each token, the change of the logit along the whole way at this point's rate:
    *     the gradient times the difference of the embeddings, summed over the hidden dimension
    */
-  public record Slope(float logit, float[] slopes) {}
+  public record Slope(float logit, float[] slopes) {
+
+    /** The slopes of all tokens together. */
+    public double total() {
+      double total = 0;
+      for (float slope : slopes) {
+        total += slope;
+      }
+      return total;
+    }
+  }
 }

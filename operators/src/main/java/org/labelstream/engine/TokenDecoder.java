@@ -94,16 +94,23 @@ public enum TokenDecoder {
     };
   }
 
+  /** The tokenizers library's own clean-up knows one contraction more than transformers'. */
   private static String cleaned(String token) {
-    return token
-        .replace(" .", ".")
+    return cleanUpTokenization(token).replace(" do not", " don't");
+  }
+
+  /**
+   * A text without the blanks before punctuation and contractions, as {@code clean_up_tokenization}
+   * of {@code transformers/tokenization_utils_base.py} gives it.
+   */
+  public static String cleanUpTokenization(String text) {
+    return text.replace(" .", ".")
         .replace(" ?", "?")
         .replace(" !", "!")
         .replace(" ,", ",")
         .replace(" ' ", "'")
         .replace(" n't", "n't")
         .replace(" 'm", "'m")
-        .replace(" do not", " don't")
         .replace(" 's", "'s")
         .replace(" 've", "'ve")
         .replace(" 're", "'re");

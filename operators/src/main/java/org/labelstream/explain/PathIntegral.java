@@ -2,6 +2,7 @@ package org.labelstream.explain;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.DoubleStream;
 import org.labelstream.engine.EmbeddingPath;
 import org.labelstream.engine.EmbeddingPath.Point;
 import org.labelstream.engine.EmbeddingPath.Slope;
@@ -69,25 +70,30 @@ final class PathIntegral {
 
   /** The rows that make the result better; none where it is good enough, or cannot be better. */
   List<Row> refine() {
-    if (quadrature.rules() == 1 || !Double.isFinite(delta())) {
+    if (quadrature.rules() == 1) {
       return List.of();
     }
     double[] now = attributions();
-    if (isGoodEnough(now)) {
+    double delta = sum(now) - difference();
+    if (!Double.isFinite(delta) || isGoodEnough(now, delta)) {
       return List.of();
     }
     before = now;
-    double worst = 0;
-    for (Piece piece : pieces) {
-      worst = Math.max(worst, piece.error());
-    }
+    double[] errors = pieces.stream().mapToDouble(piece -> piece.error(piece.rule)).toArray();
+    double worst = DoubleStream.of(errors).max().orElse(0);
     List<Row> more = new ArrayList<>();
     List<Piece> next = new ArrayList<>();
-    for (Piece piece : pieces) {
-      if (piece.error() < worst / 4 || steps + piece.costOfMore() > MAX_STEPS) {
+    for (int i = 0; i < errors.length; i++) {
+      Piece piece = pieces.get(i);
+      boolean pays = piece.finerRulePays(errors[i]);
+      int cost =
+          pays
+              ? quadrature.size(piece.rule + 1) - quadrature.size(piece.rule)
+              : 2 * quadrature.size(0);
+      if (errors[i] < worst / 4 || steps + cost > MAX_STEPS) {
         next.add(piece); // others matter more, or it has to do
-      } else if (piece.canRefine()) {
-        more.addAll(piece.refine());
+      } else if (pays) {
+        more.addAll(piece.take(piece.rule + 1));
         next.add(piece);
       } else {
         for (Piece half : piece.halves()) {
@@ -100,9 +106,9 @@ final class PathIntegral {
     return more;
   }
 
-  private boolean isGoodEnough(double[] now) {
+  private boolean isGoodEnough(double[] now, double delta) {
     double tolerance = Math.max(RELATIVE_TOLERANCE * Math.abs(difference()), ABSOLUTE_TOLERANCE);
-    if (Math.abs(delta()) > tolerance) {
+    if (Math.abs(delta) > tolerance) {
       return false;
     }
     double[] change = now.clone();
@@ -186,19 +192,8 @@ final class PathIntegral {
       return more;
     }
 
-    boolean canRefine() {
-      return rule > 0 && rule + 1 < quadrature.rules() && error() <= PAYING * error(rule - 1);
-    }
-
-    /** How many gradients it takes to make it better. */
-    int costOfMore() {
-      return canRefine()
-          ? quadrature.size(rule + 1) - quadrature.size(rule)
-          : 2 * quadrature.size(0);
-    }
-
-    List<Step> refine() {
-      return take(rule + 1);
+    boolean finerRulePays(double error) {
+      return rule > 0 && rule + 1 < quadrature.rules() && error <= PAYING * error(rule - 1);
     }
 
     List<Piece> halves() {
@@ -210,17 +205,15 @@ final class PathIntegral {
           new Piece(middle, end, logit, endLogit, 0));
     }
 
-    double error() {
-      return error(rule);
-    }
-
     /** By how much a rule misses the logit's change over the piece. */
-    private double error(int ofRule) {
-      double[] integral = new double[path.text().length()];
-      addIntegral(ofRule, 1, integral);
+    double error(int ofRule) {
+      double integral = 0;
+      for (int i = 0; i < quadrature.size(ofRule); i++) {
+        integral += (end - start) * quadrature.weight(ofRule, i) * steps.get(i).slope.total();
+      }
       double change =
           (endLogit == null ? to.logit : endLogit) - (startLogit == null ? from.logit : startLogit);
-      return Math.abs(sum(integral) - change);
+      return Math.abs(integral - change);
     }
 
     void addIntegral(int ofRule, double sign, double[] sums) {

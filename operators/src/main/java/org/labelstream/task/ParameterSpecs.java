@@ -37,10 +37,8 @@ public final class ParameterSpecs {
 
   /** These, and a whole number of at least {@code min}, or null. */
   public ParameterSpecs orNullInteger(String name, int min) {
-    return with(
-        name,
-        (given, value) ->
-            value == null ? null : wholeNumber(given, value, min, Integer.MAX_VALUE, ", or null"));
+    return orNull(
+        name, (given, value) -> wholeNumber(given, value, min, Integer.MAX_VALUE, ", or null"));
   }
 
   /** These, and a whole number from {@code min} to {@code max}. */
@@ -71,10 +69,10 @@ public final class ParameterSpecs {
 
   /** These, and a whole number of 64 bits, or null. */
   public ParameterSpecs orNullLong(String name) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null || value instanceof Long) {
+          if (value instanceof Long) {
             return value;
           }
           if (value instanceof Integer number) {
@@ -99,12 +97,9 @@ public final class ParameterSpecs {
   }
 
   private ParameterSpecs number(String name, double min, double max, String range) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null) {
-            return null;
-          }
           if (value instanceof Number number
               && number.doubleValue() >= min
               && number.doubleValue() <= max) {
@@ -121,12 +116,9 @@ public final class ParameterSpecs {
 
   /** These, and a token id or a list of different ones, or null; as a list of Integer. */
   public ParameterSpecs tokenIds(String name) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null) {
-            return null;
-          }
           List<?> list = value instanceof List<?> several ? several : List.of(value);
           checkCount(given, list.size(), MAX_TOKEN_IDS);
           return ids(given, list).stream().distinct().toList();
@@ -143,12 +135,9 @@ public final class ParameterSpecs {
 
   /** These, and a list of lists of token ids, or null; as a list of lists of Integer. */
   public ParameterSpecs tokenSequences(String name) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null) {
-            return null;
-          }
           if (!(value instanceof List<?> sequences)) {
             throw noTokenIds(given, value);
           }
@@ -188,12 +177,9 @@ public final class ParameterSpecs {
 
   /** These, and a text or a list of texts, or null; as a list of String. */
   public ParameterSpecs textOrTexts(String name) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null) {
-            return null;
-          }
           List<?> texts = value instanceof List<?> list ? list : List.of(value);
           checkCount(given, texts.size(), MAX_TOKEN_IDS);
           if (texts.stream().allMatch(text -> text instanceof String s && !s.isEmpty())) {
@@ -237,12 +223,10 @@ public final class ParameterSpecs {
 
   /** These, and a list of words, or null. */
   public ParameterSpecs texts(String name) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null
-              || (value instanceof List<?> items
-                  && items.stream().allMatch(String.class::isInstance))) {
+          if (value instanceof List<?> items && items.stream().allMatch(String.class::isInstance)) {
             return value;
           }
           throw new IllegalArgumentException(
@@ -252,12 +236,9 @@ public final class ParameterSpecs {
 
   /** These, and one of some words; case does not matter. */
   public ParameterSpecs choice(String name, List<String> words) {
-    return with(
+    return orNull(
         name,
         (given, value) -> {
-          if (value == null) {
-            return null;
-          }
           if (value instanceof String text && words.contains(text.toLowerCase(Locale.ROOT))) {
             return text.toLowerCase(Locale.ROOT);
           }
@@ -268,6 +249,10 @@ public final class ParameterSpecs {
                   + ", but must be one of "
                   + String.join(", ", words));
         });
+  }
+
+  private ParameterSpecs orNull(String name, Check check) {
+    return with(name, (given, value) -> value == null ? null : check.apply(given, value));
   }
 
   private ParameterSpecs with(String name, Check check) {

@@ -38,8 +38,8 @@ final class StopStrings {
     }
     String all = before + last;
     for (String string : strings) {
-      int found = all.indexOf(string, Math.max(0, before.length() - string.length() + 1));
-      if (found >= 0 && found + string.length() > before.length()) {
+      // From there on whatever is found ends in the last token.
+      if (all.indexOf(string, Math.max(0, before.length() - string.length() + 1)) >= 0) {
         return true;
       }
     }

@@ -11,6 +11,8 @@ import java.util.stream.IntStream;
 import org.labelstream.engine.KeyValueCache;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Logits;
+import org.labelstream.engine.TokenDecoder;
+import org.labelstream.engine.Tokens;
 import org.labelstream.model.GenerationConfig;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.Manifest;
@@ -84,7 +86,8 @@ public final class TextGeneration implements Task {
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
     String prompt = Required.field(event.text(), "text", "text generation");
     Parameters given = defaults.overriddenBy(parameters);
-    int[] tokens = tokens(prompt);
+    Tokens encoded = model.tokenizer().encode(prompt, null);
+    int[] tokens = idsOf(encoded);
     GenerationSettings settings =
         GenerationSettings.of(
             given, ownMaxNewTokens(tokens.length), manifest.eosTokenIds(), event.position());
@@ -109,7 +112,7 @@ public final class TextGeneration implements Task {
                 + positions
                 + " positions: lower it");
       }
-      read = lastOf(tokens, prompt, positions - settings.maxNewTokens());
+      read = lastOf(tokens, encoded.special(), positions - settings.maxNewTokens());
     }
     return new Generation(
         prompt,
@@ -130,10 +133,9 @@ public final class TextGeneration implements Task {
         : null;
   }
 
-  private int[] tokens(String prompt) throws RejectedRecordException {
-    long[] ids = model.tokenizer().encode(prompt, null).ids();
-    if (ids.length > 0) {
-      return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
+  private int[] idsOf(Tokens tokens) throws RejectedRecordException {
+    if (tokens.length() > 0) {
+      return Arrays.stream(tokens.ids()).mapToInt(Math::toIntExact).toArray();
     }
     if (manifest.bosTokenId() == null) {
       throw new RejectedRecordException(
@@ -145,14 +147,13 @@ public final class TextGeneration implements Task {
   }
 
   /** The last tokens of a prompt that is too long, behind the special ones that it begins with. */
-  private int[] lastOf(int[] tokens, String prompt, int room) {
-    boolean[] special = model.tokenizer().encode(prompt, null).special();
+  private static int[] lastOf(int[] ids, boolean[] special, int room) {
     int kept = 0;
     while (kept < room - 1 && special[kept]) {
       kept++;
     }
-    int[] last = Arrays.copyOf(tokens, room);
-    System.arraycopy(tokens, tokens.length - (room - kept), last, kept, room - kept);
+    int[] last = Arrays.copyOf(ids, room);
+    System.arraycopy(ids, ids.length - (room - kept), last, kept, room - kept);
     return last;
   }
 
@@ -326,20 +327,6 @@ public final class TextGeneration implements Task {
 
   private String text(int[] tokens) {
     long[] ids = Arrays.stream(tokens).asLongStream().toArray();
-    return cleanUpTokenization(model.tokenizer().decode(ids, true));
-  }
-
-  /** As {@code clean_up_tokenization} of {@code transformers/tokenization_utils_base.py}. */
-  private static String cleanUpTokenization(String text) {
-    return text.replace(" .", ".")
-        .replace(" ?", "?")
-        .replace(" !", "!")
-        .replace(" ,", ",")
-        .replace(" ' ", "'")
-        .replace(" n't", "n't")
-        .replace(" 'm", "'m")
-        .replace(" 's", "'s")
-        .replace(" 've", "'ve")
-        .replace(" 're", "'re");
+    return TokenDecoder.cleanUpTokenization(model.tokenizer().decode(ids, true));
   }
 }
