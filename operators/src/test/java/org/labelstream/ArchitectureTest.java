@@ -23,9 +23,9 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.FieldSource;
-import org.labelstream.batch.violation.KnowsJackson;
-import org.labelstream.batch.violation.KnowsModels;
 import org.labelstream.record.violation.Behaves;
+import org.labelstream.schedule.violation.KnowsJackson;
+import org.labelstream.schedule.violation.KnowsModels;
 
 /** The table of docs/architecture.md. */
 class ArchitectureTest {
@@ -62,11 +62,11 @@ class ArchitectureTest {
       List.of(
           new Line(
               "operator",
-              List.of("explain", "task", "batch", "engine", "codec", "model", "record"),
+              List.of("explain", "task", "schedule", "engine", "codec", "model", "record"),
               List.of("org.apache.flink..", "org.slf4j..")),
-          new Line("explain", List.of("task", "engine", "model", "record"), List.of()),
-          new Line("task", List.of("engine", "model", "record"), List.of()),
-          new Line("batch", List.of(), List.of()),
+          new Line("explain", List.of("task", "schedule", "engine", "model", "record"), List.of()),
+          new Line("task", List.of("schedule", "engine", "model", "record"), List.of()),
+          new Line("schedule", List.of("record"), List.of("org.slf4j..")),
           new Line("engine", List.of("model"), List.of("ai.djl..", "org.slf4j..")),
           new Line("codec", List.of("record"), List.of("com.fasterxml.jackson.core..")),
           new Line(
@@ -135,7 +135,7 @@ class ArchitectureTest {
 
   @Test
   void aBatcherThatKnowsModelsIsFound() {
-    assertThatThrownBy(() -> rule("batch").check(imported(KnowsModels.class)))
+    assertThatThrownBy(() -> rule("schedule").check(imported(KnowsModels.class)))
         .isInstanceOf(AssertionError.class)
         .hasMessageContaining("KnowsModels")
         .hasMessageContaining("org.labelstream.model.ModelFolder");
@@ -143,7 +143,7 @@ class ArchitectureTest {
 
   @Test
   void aBatcherThatKnowsJacksonIsFound() {
-    assertThatThrownBy(() -> rule("batch").check(imported(KnowsJackson.class)))
+    assertThatThrownBy(() -> rule("schedule").check(imported(KnowsJackson.class)))
         .isInstanceOf(AssertionError.class)
         .hasMessageContaining("com.fasterxml.jackson.core.JsonToken");
   }

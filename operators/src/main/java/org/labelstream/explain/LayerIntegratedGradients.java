@@ -14,11 +14,11 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 import org.labelstream.task.Explainable;
 import org.labelstream.task.Explainable.Explained;
 import org.labelstream.task.Parameters;
-import org.labelstream.task.Plan;
-import org.labelstream.task.Row;
 import org.labelstream.task.Task;
 
 /**

@@ -9,7 +9,7 @@ import org.labelstream.engine.EmbeddingPath.Slope;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Logits;
 import org.labelstream.engine.Tokens;
-import org.labelstream.task.Row;
+import org.labelstream.schedule.Row;
 
 /**
  * The integral of a logit's gradient along one path, as far as it has been computed (Sundararajan

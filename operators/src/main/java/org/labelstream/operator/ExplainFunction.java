@@ -4,7 +4,6 @@ import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
-import org.labelstream.batch.BatchPolicy;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.engine.EngineException;
 import org.labelstream.engine.LoadedModel;
@@ -18,6 +17,8 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.BatchPolicy;
+import org.labelstream.schedule.Lane;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

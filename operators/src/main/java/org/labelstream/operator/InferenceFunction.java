@@ -11,6 +11,7 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.Lane;
 import org.labelstream.task.TaskType;
 import org.labelstream.task.Tasks;
 import org.slf4j.Logger;

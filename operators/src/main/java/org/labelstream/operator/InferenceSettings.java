@@ -4,10 +4,10 @@ import java.io.Serializable;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
-import org.labelstream.batch.BatchPolicy;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.model.ModelFolder;
+import org.labelstream.schedule.BatchPolicy;
 
 /**
  * What a pipeline's async stage is told.

@@ -8,6 +8,7 @@ import org.labelstream.engine.Tokens;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.Row;
 
 /** A row that runs once: its tokens and, once it ran, its logits. */
 final class EncodedRow implements Row {

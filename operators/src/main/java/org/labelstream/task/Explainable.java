@@ -7,6 +7,7 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.Target;
+import org.labelstream.schedule.Plan;
 
 /** A plan whose prediction can be explained: it knows which logits stand for it. */
 public interface Explainable extends Plan {

@@ -15,6 +15,8 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 
 /**
  * The span of a context that answers a question, as Hugging Face's {@code question-answering}

@@ -12,6 +12,8 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 
 /**
  * A class for a text, or for a pair of texts, as Hugging Face's {@code text-classification}

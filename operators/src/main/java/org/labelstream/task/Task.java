@@ -1,8 +1,9 @@
 package org.labelstream.task;
 
-import java.util.List;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Runner;
 
 /**
  * What a model does with a record: {@code plan} makes rows of it, {@code run} takes a batch of rows
@@ -11,7 +12,7 @@ import org.labelstream.record.TextEvent;
  * <p><em>Thread-safety.</em> {@code plan} is called from one thread at a time, {@code run} from
  * many at once; a row is in one batch at a time.
  */
-public interface Task {
+public interface Task extends Runner {
 
   /**
    * Plans a record.
@@ -21,12 +22,4 @@ public interface Task {
    *     task cannot do
    */
   Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException;
-
-  /**
-   * Runs a batch. Afterwards each row is done, or goes again.
-   *
-   * @throws org.labelstream.engine.EngineException when the model fails; any of the rows may be the
-   *     cause
-   */
-  void run(List<? extends Row> batch);
 }

@@ -22,6 +22,8 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 
 /**
  * Goes on with a prompt, as Hugging Face's {@code generate()} does, and gives the text as the

@@ -17,6 +17,8 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.Target;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 
 /**
  * Entities of a text, as Hugging Face's {@code token-classification} pipeline gives them ({@code

@@ -41,7 +41,6 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.labelstream.engine.Workers;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.InferenceSettings.Batching;
@@ -50,6 +49,7 @@ import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
 import org.labelstream.record.OutputRecord.Destination;
 import org.labelstream.record.SourceRecord;
+import org.labelstream.schedule.Workers;
 
 @Timeout(120)
 class ExplainFunctionTest {

@@ -11,6 +11,8 @@ import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 
 /** A new task is one class, such as the one here, and its line in {@link Tasks}. */
 class FifthTaskTest {

@@ -26,6 +26,8 @@ import org.labelstream.model.ModelFolder;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
+import org.labelstream.schedule.Row;
 
 /**
  * Predictions against those of the Hugging Face pipelines for the same checkpoints, as {@code

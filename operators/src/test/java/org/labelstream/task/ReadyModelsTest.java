@@ -23,6 +23,7 @@ import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
 
 /**
  * The ready models on sentences that were written by hand, by authors who had not seen what they

@@ -15,6 +15,7 @@ import org.labelstream.model.ModelFolder;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
 
 /** What goes beyond the Hugging Face pipeline, which ParityTest compares with. */
 class SequenceClassificationTest {

@@ -41,6 +41,7 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
 import org.labelstream.task.TextGeneration.Generation;
 
 /** What ParityTest, which compares with the Hugging Face pipeline, leaves open. */

@@ -1,4 +1,4 @@
-package org.labelstream.batch;
+package org.labelstream.schedule;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;

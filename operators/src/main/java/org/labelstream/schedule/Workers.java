@@ -1,4 +1,4 @@
-package org.labelstream.engine;
+package org.labelstream.schedule;
 
 import java.time.Duration;
 import java.util.ArrayList;

@@ -1,4 +1,4 @@
-package org.labelstream.batch;
+package org.labelstream.schedule;
 
 import java.io.Serializable;
 import java.time.Duration;

@@ -1,4 +1,4 @@
-package org.labelstream.task;
+package org.labelstream.schedule;
 
 import java.util.List;
 import org.labelstream.record.Prediction;

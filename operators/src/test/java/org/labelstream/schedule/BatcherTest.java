@@ -1,4 +1,4 @@
-package org.labelstream.batch;
+package org.labelstream.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;

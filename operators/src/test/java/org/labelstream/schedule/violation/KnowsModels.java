@@ -1,4 +1,4 @@
-package org.labelstream.batch.violation;
+package org.labelstream.schedule.violation;
 
 import org.labelstream.model.ModelFolder;
 

@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.schedule;
 
 import java.time.Duration;
 import java.util.ArrayList;
@@ -9,17 +9,11 @@ import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
-import org.labelstream.batch.BatchPolicy;
-import org.labelstream.batch.Batcher;
-import org.labelstream.engine.Workers;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
-import org.labelstream.task.Plan;
-import org.labelstream.task.Row;
-import org.labelstream.task.Task;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -39,10 +33,10 @@ import org.slf4j.LoggerFactory;
  * <p><em>Thread-safety.</em> {@code submit} may be called from any thread; answers come from the
  * workers' threads.
  */
-final class Lane implements Workers.WorkSource, AutoCloseable {
+public final class Lane implements Workers.WorkSource, AutoCloseable {
 
   /** Takes the answer to a plan: one call of either method, from any thread. */
-  interface Answer {
+  public interface Answer {
     void predicted(Prediction prediction);
 
     void rejected(DeadLetter letter);
@@ -50,7 +44,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
 
   private static final Logger LOG = LoggerFactory.getLogger(Lane.class);
 
-  private final Task task;
+  private final Runner model;
   private final Duration timeout;
 
   /** A sequence under way takes the place of this many tokens of a batch. */
@@ -70,8 +64,8 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
    * @param timeout how long the model may work on a record
    * @param share the part of the workers' time that the lane may take from others, at most 1
    */
-  Lane(Task task, BatchPolicy policy, Duration timeout, double share) {
-    this.task = task;
+  public Lane(Runner model, BatchPolicy policy, Duration timeout, double share) {
+    this.model = model;
     this.timeout = timeout;
     this.fresh = new Batcher<>(policy, Lane::costToBegin, System::nanoTime);
     BatchPolicy atOnce =
@@ -134,7 +128,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   }
 
   /** Takes a record; its answer comes later, from another thread, unless it has no rows. */
-  void submit(Plan plan, Answer answer) {
+  public void submit(Plan plan, Answer answer) {
     Pending record = new Pending(plan, answer);
     if (plan.rows().isEmpty()) {
       goOn(record);
@@ -147,7 +141,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
   }
 
   /** How many rows wait. */
-  int waiting() {
+  public int waiting() {
     return fresh.size() + again.size();
   }
 
@@ -267,7 +261,7 @@ final class Lane implements Workers.WorkSource, AutoCloseable {
 
   private void runOrBisect(List<Item> items) {
     try {
-      task.run(items.stream().map(item -> item.row).toList());
+      model.run(items.stream().map(item -> item.row).toList());
     } catch (RuntimeException | Error e) { // a record that is never answered stops the job for good
       if (items.size() == 1) {
         LOG.warn("The model failed on a record", e);

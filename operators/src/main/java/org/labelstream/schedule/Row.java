@@ -1,4 +1,4 @@
-package org.labelstream.task;
+package org.labelstream.schedule;
 
 /**
  * One sequence on its way through a model: the unit of batching. A record is one row or many

@@ -1,4 +1,4 @@
-package org.labelstream.engine;
+package org.labelstream.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -19,7 +19,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.labelstream.batch.BatchPolicy;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
@@ -27,8 +26,6 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
 import org.labelstream.task.Parameters;
-import org.labelstream.task.Plan;
-import org.labelstream.task.Row;
 import org.labelstream.task.Task;
 
 @Timeout(60)
