@@ -18,7 +18,10 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.schedule.BatchPolicy;
+import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
+import org.labelstream.schedule.LaneSettings;
+import org.labelstream.schedule.ThrottledLog;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -31,6 +34,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private static final long serialVersionUID = 1L;
 
   private static final Logger LOG = LoggerFactory.getLogger(ExplainFunction.class);
+  private static final ThrottledLog THROTTLED = new ThrottledLog(LOG);
 
   /** A step costs two forwards, and a batch of this many times the tokens runs fastest. */
   private static final int BATCH_FACTOR = 2;
@@ -41,11 +45,11 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private final ExplainSettings explaining;
   private final OutputRecords outputs;
 
-  private transient LoadedModel gradients;
-  private transient Lane lane;
-  private transient LayerIntegratedGradients explainer;
   private transient AtomicInteger owed;
-  private transient String unloadable;
+  private transient LoadedModel gradients;
+  private transient volatile Lane lane;
+  private transient volatile LayerIntegratedGradients explainer;
+  private transient volatile String unloadable;
 
   /**
    * @param settings the pipeline's
@@ -56,6 +60,11 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     super(settings);
     this.explaining = explaining;
     this.outputs = outputs;
+  }
+
+  @Override
+  int capacity() {
+    return explaining.capacity();
   }
 
   @Override
@@ -70,7 +79,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   /** Loads the module for gradients when it is first asked for: it may be a second one. */
-  private void startExplaining() {
+  private synchronized void startExplaining() {
     if (explainer != null) {
       return;
     }
@@ -93,7 +102,8 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
       gradients = model.leaseForGradients();
     }
     LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
-    lane = new Lane(method, policy, timeout, explaining.share());
+    lane =
+        lane(method, new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
     explainer = method;
   }
 
@@ -101,6 +111,10 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   void stop() {
     if (lane != null) {
       lane.close();
+      if (lane.isStuck()) {
+        model.abandon();
+        gradients.abandon();
+      }
     }
     if (gradients != null) {
       gradients.close();
@@ -108,10 +122,15 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   @Override
-  public void asyncInvoke(SourceRecord record, ResultFuture<OutputRecord> future) {
-    Completion completion = new Completion(record, codec.unread(record), future);
+  void take(SourceRecord record, ResultFuture<OutputRecord> future) {
     boolean full = owed.getAndIncrement() >= explaining.queue();
+    prepare(record, () -> prepare(record, future, full));
+  }
+
+  private void prepare(SourceRecord record, ResultFuture<OutputRecord> future, boolean full) {
+    Completion completion = new Completion(record, codec.unread(record), future);
     try {
+      checkFits(record);
       DecodedEvent decoded = codec.decode(record); // one that is given up is told by its id too
       completion = new Completion(record, decoded, future);
       if (full && explaining.whenFull() == WhenFull.DROP) {
@@ -131,8 +150,9 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
         unloadable = e.getMessage();
       }
       completion.failed(e.getMessage());
-    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-      LOG.warn("The record at {} could not be explained", record.position(), e);
+    } catch (RuntimeException | Error e) {
+      Faults.rethrowFatal(e);
+      THROTTLED.warn("The record at " + record.position() + " could not be explained", e);
       completion.failed(e.getMessage());
     }
   }
@@ -193,7 +213,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
     private void answer(OutputRecord output) {
       owed.decrementAndGet();
-      complete(future, output);
+      complete(record, future, output);
     }
   }
 

@@ -2,6 +2,7 @@ package org.labelstream.operator;
 
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
+import org.labelstream.engine.EngineException;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.DeadLetter;
@@ -11,28 +12,38 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
+import org.labelstream.schedule.ThrottledLog;
 import org.labelstream.task.TaskType;
+import org.labelstream.task.TaskType.Order;
 import org.labelstream.task.Tasks;
-import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * Labels records with a model: on a GPU where there is one, else on the CPU. A record's fate is
  * always an {@link Outcome}.
  *
- * <p>Decoding and tokenizing happen in {@code asyncInvoke}, on the task's thread, while the workers
- * run the batch before.
+ * <p>Decoding and tokenizing happen on threads of their own, while the workers run the batch
+ * before.
  */
 public final class InferenceFunction extends ModelFunction<Outcome> {
   private static final long serialVersionUID = 1L;
 
-  private static final Logger LOG = LoggerFactory.getLogger(InferenceFunction.class);
+  private static final ThrottledLog LOG =
+      new ThrottledLog(LoggerFactory.getLogger(InferenceFunction.class));
+
+  private final Order order;
 
   private transient Lane lane;
+  private transient KeyOrder<Outcome> keys;
 
-  public InferenceFunction(InferenceSettings settings) {
+  /**
+   * @param order which records keep their order; {@code PARTITION} is kept by Flink's operator
+   */
+  public InferenceFunction(InferenceSettings settings, Order order) {
     super(settings);
+    this.order = order;
   }
 
   /** The task that a folder's model was made for. */
@@ -50,33 +61,62 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
   }
 
   @Override
+  int capacity() {
+    try {
+      boolean onGpu = runtime().onGpu(settings.device());
+      return settings.capacity(onGpu, runtime().workerCount(onGpu));
+    } catch (IllegalArgumentException | EngineException e) {
+      return 1; // open() comes next, and says what is wrong
+    }
+  }
+
+  @Override
   void start() {
-    lane = new Lane(task, settings.batch().policy(model.onGpu()), settings.timeout(), 1);
+    lane = lane(task, settings.lane(model.onGpu()));
+    keys = order == Order.KEY ? new KeyOrder<>(capacity()) : null;
+  }
+
+  @Override
+  void restored() {
+    if (keys != null) {
+      keys.restored();
+    }
   }
 
   @Override
   void stop() {
     if (lane != null) {
       lane.close();
+      if (lane.isStuck()) {
+        model.abandon();
+      }
     }
   }
 
   @Override
-  public void asyncInvoke(SourceRecord record, ResultFuture<Outcome> future) {
+  void take(SourceRecord record, ResultFuture<Outcome> future) {
+    ResultFuture<Outcome> inTurn = keys == null ? future : keys.inTurn(record, future);
     if (record.value() == null && settings.tombstones() == Tombstones.FORWARD) {
-      complete(future, new Outcome.Labelled(record, null, false));
-      return;
+      complete(record, inTurn, new Outcome.Labelled(record, null, false));
+    } else {
+      prepare(record, () -> prepare(record, inTurn));
     }
+  }
+
+  private void prepare(SourceRecord record, ResultFuture<Outcome> future) {
     try {
+      checkFits(record);
       DecodedEvent decoded = codec.decode(record);
       lane.submit(
           task.plan(decoded.event(), parametersOf(decoded)),
           new Completion(record, decoded, future));
     } catch (RejectedRecordException e) {
-      complete(future, new Outcome.Failed(record, e.letter()));
-    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-      LOG.warn("The record at {} could not be encoded", record.position(), e);
+      complete(record, future, new Outcome.Failed(record, e.letter()));
+    } catch (RuntimeException | Error e) {
+      Faults.rethrowFatal(e);
+      LOG.warn("The record at " + record.position() + " could not be encoded", e);
       complete(
+          record,
           future,
           new Outcome.Failed(
               record,
@@ -106,18 +146,19 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
       byte[] value =
           decoded.labelled(
               type.name(), model.folder().name(), model.folder().version(), prediction);
-      complete(future, new Outcome.Labelled(record, value, decoded.event().explain()));
+      complete(record, future, new Outcome.Labelled(record, value, decoded.event().explain()));
     }
 
     @Override
     public void rejected(DeadLetter letter) {
-      complete(future, new Outcome.Failed(record, letter));
+      complete(record, future, new Outcome.Failed(record, letter));
     }
   }
 
   @Override
   public void timeout(SourceRecord record, ResultFuture<Outcome> future) {
     complete(
+        record,
         future,
         new Outcome.Failed(
             record,

@@ -18,7 +18,6 @@ import java.util.stream.Stream;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
-import org.apache.flink.streaming.api.operators.async.AsyncWaitOperatorFactory;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.apache.flink.util.InstantiationUtil;
 import org.junit.jupiter.api.AfterEach;
@@ -38,6 +37,8 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.LaneSettings;
+import org.labelstream.task.TaskType.Order;
 
 @Timeout(120)
 class InferenceFunctionTest {
@@ -58,14 +59,13 @@ class InferenceFunctionTest {
       extends OneInputStreamOperatorTestHarness<SourceRecord, Outcome> {
     private boolean closed;
 
-    AsyncStage(InferenceSettings settings, int capacity) throws Exception {
+    AsyncStage(InferenceSettings settings, Integer capacity) throws Exception {
       super(
-          new AsyncWaitOperatorFactory<>(
+          new ModelOperatorFactory<>(
               // A copy, as the cluster gets it.
-              InstantiationUtil.clone(new InferenceFunction(settings)),
-              0,
-              capacity,
-              OutputMode.ORDERED),
+              InstantiationUtil.clone(new InferenceFunction(settings, Order.PARTITION)),
+              OutputMode.ORDERED,
+              capacity),
           SourceRecordSerializer.INSTANCE);
       setup(OutcomeSerializer.INSTANCE);
     }
@@ -91,10 +91,10 @@ class InferenceFunctionTest {
   }
 
   private AsyncStage stage(InferenceSettings settings) throws Exception {
-    return stage(settings, settings.capacity());
+    return stage(settings, null);
   }
 
-  private AsyncStage stage(InferenceSettings settings, int capacity) throws Exception {
+  private AsyncStage stage(InferenceSettings settings, Integer capacity) throws Exception {
     AsyncStage stage = new AsyncStage(settings, capacity);
     open.add(stage);
     return stage;
@@ -302,6 +302,7 @@ class InferenceFunctionTest {
         tombstones,
         settings.parameters(),
         timeout,
+        LaneSettings.CALL_TIMEOUT,
         new Batching(64, 16, Duration.ofSeconds(1), Duration.ofMillis(1)),
         settings.verify());
   }
@@ -475,6 +476,7 @@ class InferenceFunctionTest {
               Tombstones.DEAD_LETTER,
               new HashMap<>(),
               Duration.ofSeconds(1),
+              LaneSettings.CALL_TIMEOUT,
               new Batching(0, 16, Duration.ofSeconds(1), Duration.ZERO),
               ModelFolder.Verify.REQUIRED);
 

@@ -14,7 +14,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,15 +36,12 @@ class LaneTest {
 
   private final List<Lane> lanes = new ArrayList<>();
 
-  @BeforeEach
-  void haveOneWorker() {
-    System.setProperty("labelstream.workers", "1");
-  }
+  private final List<Throwable> failures = new CopyOnWriteArrayList<>();
+  private Workers workers = new Workers("", 1);
 
   @AfterEach
   void closeLanes() {
     lanes.forEach(Lane::close);
-    System.clearProperty("labelstream.workers");
   }
 
   /** A row that is done after some rounds. */
@@ -156,7 +152,11 @@ class LaneTest {
   }
 
   private Lane lane(FakeTask task, Duration timeout) {
-    Lane lane = new Lane(task, POLICY, timeout, 1);
+    return lane(task, new LaneSettings(POLICY, timeout));
+  }
+
+  private Lane lane(Runner task, LaneSettings settings) {
+    Lane lane = new Lane(task, settings, workers, Runnable::run, LaneListener.NONE, failures::add);
     lanes.add(lane);
     return lane;
   }
@@ -275,7 +275,6 @@ class LaneTest {
   static List<Error> errors() {
     return List.of(
         new StackOverflowError(),
-        new OutOfMemoryError("too much"),
         new NoClassDefFoundError("ai/djl/X"),
         new UnsatisfiedLinkError("libtorch"),
         new AssertionError("an invariant"));
@@ -386,7 +385,7 @@ class LaneTest {
     Answers waiting = submit(lane, new FakePlan(row()));
     Thread closing = new Thread(lane::close);
     closing.start();
-    while (closing.getState() != Thread.State.WAITING) {
+    while (closing.getState() != Thread.State.TIMED_WAITING) {
       Thread.onSpinWait();
     }
 
@@ -401,15 +400,13 @@ class LaneTest {
 
   @Test
   void losesNothingWhenManyThreadsSubmit() throws Exception {
-    System.setProperty("labelstream.workers", "3");
+    workers = new Workers("", 3);
     Lane first = lane(new FakeTask(batch -> {}), LONG);
     Lane second =
-        new Lane(
+        lane(
             new FakeTask(batch -> {}),
-            new BatchPolicy(64, 16, Duration.ofMillis(5), Duration.ofMillis(1)),
-            LONG,
-            1);
-    lanes.add(second);
+            new LaneSettings(
+                new BatchPolicy(64, 16, Duration.ofMillis(5), Duration.ofMillis(1)), LONG));
     int threads = 6;
     int each = 1_500;
     List<Answers> answers = new CopyOnWriteArrayList<>();

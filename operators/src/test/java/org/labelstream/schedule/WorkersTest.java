@@ -7,8 +7,6 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
@@ -18,15 +16,7 @@ class WorkersTest {
   /** Who ran, in order; written by the one worker. */
   private final List<String> ran = new ArrayList<>();
 
-  @BeforeEach
-  void haveOneWorker() {
-    System.setProperty("labelstream.workers", "1");
-  }
-
-  @AfterEach
-  void forgetIt() {
-    System.clearProperty("labelstream.workers");
-  }
+  private final Workers workers = new Workers("", 1);
 
   /** A source of pieces of work that take about a millisecond each. */
   private final class Source implements Workers.WorkSource {
@@ -75,8 +65,8 @@ class WorkersTest {
                 idle.left.set(70);
               }
             });
-    try (Workers.Lease first = Workers.lease(busy);
-        Workers.Lease second = Workers.lease(idle)) {
+    try (Workers.Lease first = workers.lease(busy);
+        Workers.Lease second = workers.lease(idle)) {
       busy.left.set(170);
       first.signal();
       assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
@@ -100,10 +90,10 @@ class WorkersTest {
     Source newcomer = new Source("newcomer", done::countDown);
     busy.left.set(100_000);
     newcomer.left.set(100_000);
-    try (Workers.Lease first = Workers.lease(busy)) {
+    try (Workers.Lease first = workers.lease(busy)) {
       first.signal();
       assertThat(warm.await(30, TimeUnit.SECONDS)).isTrue();
-      try (Workers.Lease second = Workers.lease(newcomer)) {
+      try (Workers.Lease second = workers.lease(newcomer)) {
         second.signal();
         done.await(30, TimeUnit.SECONDS);
       }
@@ -125,7 +115,7 @@ class WorkersTest {
               throw new AssertionError("must not, but did");
             });
     source.left.set(2);
-    try (Workers.Lease lease = Workers.lease(source)) {
+    try (Workers.Lease lease = workers.lease(source)) {
       lease.signal();
       assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
     }
@@ -133,7 +123,7 @@ class WorkersTest {
 
   @Test
   void endWithTheLastLease() throws Exception {
-    try (Workers.Lease lease = Workers.lease(new Source("none", () -> {}))) {
+    try (Workers.Lease lease = workers.lease(new Source("none", () -> {}))) {
       lease.signal();
       assertThat(threads()).isNotEmpty();
     }

@@ -28,6 +28,7 @@ import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.ModelFetcher;
 import org.labelstream.operator.Tombstones;
+import org.labelstream.schedule.LaneSettings;
 import org.labelstream.task.TaskType;
 import org.labelstream.task.TaskType.Order;
 import org.snakeyaml.engine.v2.api.LoadSettings;
@@ -226,6 +227,12 @@ public final class JobFile {
     if (timeout.isZero() || timeout.isNegative()) {
       section.problem("timeout", "must be longer than nothing");
     }
+    Duration callTimeout = section.duration("call-timeout", LaneSettings.CALL_TIMEOUT);
+    if (callTimeout.compareTo(timeout) < 0) {
+      section.problem(
+          "call-timeout",
+          "is shorter than timeout, which bounds the work on one record: a call may hold many; raise it");
+    }
     InferenceSettings.Batching batching = batching(section.section("batch"));
     Integer parallelism = section.positive("parallelism", null);
     ModelFolder.Verify verify =
@@ -245,6 +252,7 @@ public final class JobFile {
             tombstones,
             new HashMap<>(parameters),
             timeout,
+            callTimeout,
             batching,
             verify),
         inputTopic,
@@ -386,15 +394,10 @@ public final class JobFile {
 
   private static InferenceSettings.Batching batching(YamlSection section) {
     InferenceSettings.Batching defaults = InferenceSettings.Batching.DEFAULT;
-    String tokens = section.text("max-tokens");
-    Integer maxTokens =
-        tokens == null || tokens.equalsIgnoreCase("auto")
-            ? null
-            : section.positive("max-tokens", null);
     InferenceSettings.Batching batching =
         new InferenceSettings.Batching(
-            maxTokens,
-            section.positive("look-ahead", defaults.lookAhead()),
+            positiveOrAuto(section, "max-tokens"),
+            positiveOrAuto(section, "look-ahead"),
             section.duration("max-age", defaults.maxAge()),
             section.duration("linger", defaults.linger()));
     section.finish();
@@ -404,6 +407,12 @@ public final class JobFile {
       section.problem(section.line(), "batch: " + e.getMessage());
     }
     return batching;
+  }
+
+  /** A number, or null for {@code auto}. */
+  private static Integer positiveOrAuto(YamlSection section, String key) {
+    String given = section.text(key);
+    return given == null || given.equalsIgnoreCase("auto") ? null : section.positive(key, null);
   }
 
   /**

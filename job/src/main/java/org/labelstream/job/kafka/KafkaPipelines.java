@@ -1,18 +1,14 @@
 package org.labelstream.job.kafka;
 
 import java.time.Duration;
-import java.util.Arrays;
 import java.util.Map;
 import java.util.Properties;
-import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
-import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
-import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SideOutputDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
@@ -24,9 +20,8 @@ import org.apache.kafka.common.config.provider.FileConfigProvider;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
-import org.labelstream.operator.ExplainFunction;
 import org.labelstream.operator.ExplainSettings.When;
-import org.labelstream.operator.InferenceFunction;
+import org.labelstream.operator.ModelOperatorFactory;
 import org.labelstream.operator.OutcomeRouter;
 import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
@@ -80,8 +75,7 @@ public final class KafkaPipelines {
             .uid(name + "/source")
             .setParallelism(parallelism);
     SingleOutputStreamOperator<Outcome> outcomes =
-        infer(pipeline, texts)
-            .returns(RecordTypes.OUTCOME)
+        ModelOperatorFactory.infer(texts, pipeline.settings(), pipeline.order())
             .name(name + "/infer")
             .uid(name + "/infer")
             .setParallelism(parallelism);
@@ -108,40 +102,11 @@ public final class KafkaPipelines {
   /** Explanations come as they are ready: they are owed to records that have gone out already. */
   private static DataStream<OutputRecord> explain(
       PipelineSpec pipeline, SideOutputDataStream<SourceRecord> labelled, OutputRecords outputs) {
-    ExplainFunction function =
-        new ExplainFunction(pipeline.settings(), pipeline.explaining(), outputs);
-    return AsyncDataStream.unorderedWait(
-            labelled, function, 0, TimeUnit.MILLISECONDS, pipeline.explaining().capacity())
-        .returns(RecordTypes.OUTPUT_RECORD)
+    return ModelOperatorFactory.explain(
+            labelled, pipeline.settings(), pipeline.explaining(), outputs, false)
         .name(pipeline.name() + "/explain")
         .uid(pipeline.name() + "/explain")
         .setParallelism(labelled.getParallelism());
-  }
-
-  private static SingleOutputStreamOperator<Outcome> infer(
-      PipelineSpec pipeline, DataStream<SourceRecord> texts) {
-    InferenceFunction function = new InferenceFunction(pipeline.settings());
-    int capacity = pipeline.settings().capacity();
-    // A timeout of 0 is none: Flink's would count a record's waiting, ours counts the model's work.
-    return switch (pipeline.order()) {
-      case PARTITION ->
-          AsyncDataStream.orderedWait(texts, function, 0, TimeUnit.MILLISECONDS, capacity);
-      case KEY ->
-          AsyncDataStream.orderedWait(
-              texts.keyBy(new RecordKey()), function, 0, TimeUnit.MILLISECONDS, capacity);
-      case NONE ->
-          AsyncDataStream.unorderedWait(texts, function, 0, TimeUnit.MILLISECONDS, capacity);
-    };
-  }
-
-  /** A record's key, or its partition where it has none. */
-  private static final class RecordKey implements KeySelector<SourceRecord, Integer> {
-    private static final long serialVersionUID = 1L;
-
-    @Override
-    public Integer getKey(SourceRecord record) {
-      return record.key() == null ? record.partition() : Arrays.hashCode(record.key());
-    }
   }
 
   private KafkaSource<SourceRecord> source(PipelineSpec pipeline) {
