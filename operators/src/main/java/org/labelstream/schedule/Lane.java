@@ -382,7 +382,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
       Faults.rethrowFatal(e);
       if (items.size() == 1) {
         THROTTLED.warn("The model failed on a record", e);
-        items.get(0).record.fail(e);
+        answerOrFail(() -> items.get(0).record.fail(e));
       } else {
         int half = items.size() / 2;
         runOrBisect(items.subList(0, half));

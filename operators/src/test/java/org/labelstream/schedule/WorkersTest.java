@@ -2,13 +2,17 @@ package org.labelstream.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class WorkersTest {
@@ -118,6 +122,86 @@ class WorkersTest {
     try (Workers.Lease lease = workers.lease(source)) {
       lease.signal();
       assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+    }
+  }
+
+  /** A source whose first call of one of its methods throws. */
+  private static final class Broken implements Workers.WorkSource {
+    final CompletableFuture<Throwable> told = new CompletableFuture<>();
+    private final boolean inPoll;
+
+    Broken(boolean inPoll) {
+      this.inPoll = inPoll;
+    }
+
+    @Override
+    public Runnable poll() {
+      throw new OutOfMemoryError("Java heap space");
+    }
+
+    @Override
+    public long nanosUntilReady() {
+      if (inPoll) {
+        return 0;
+      }
+      throw new IllegalStateException("a bug");
+    }
+
+    @Override
+    public void failed(Throwable cause) {
+      told.complete(cause);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void outliveASourceThatThrowsWhichIsTold(boolean inPoll) throws Exception {
+    Broken broken = new Broken(inPoll);
+    CountDownLatch done = new CountDownLatch(3);
+    Source healthy = new Source("healthy", done::countDown);
+    healthy.left.set(3);
+    try (Workers.Lease first = workers.lease(broken);
+        Workers.Lease second = workers.lease(healthy)) {
+      first.signal();
+      assertThat(broken.told.get(30, TimeUnit.SECONDS)).isNotNull();
+      second.signal();
+      assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+    }
+  }
+
+  @Test
+  void giveUpACallThatDoesNotReturnAndGoOnWithAnother() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch never = new CountDownLatch(1);
+    Source stuck =
+        new Source(
+            "stuck",
+            () -> {
+              started.countDown();
+              awaitUninterruptibly(never);
+            });
+    stuck.left.set(1);
+    CountDownLatch done = new CountDownLatch(3);
+    Source healthy = new Source("healthy", done::countDown);
+    try (Workers.Lease second = workers.lease(healthy)) {
+      Workers.Lease first = workers.lease(stuck);
+      first.signal();
+      assertThat(started.await(30, TimeUnit.SECONDS)).isTrue();
+
+      assertThat(first.close(Duration.ofMillis(50))).isFalse();
+
+      healthy.left.set(3);
+      second.signal();
+      assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+      never.countDown();
+    }
+  }
+
+  private static void awaitUninterruptibly(CountDownLatch latch) {
+    try {
+      latch.await();
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
     }
   }
 
