@@ -75,6 +75,11 @@ public final class LoadedModel implements AutoCloseable {
     return device().isGpu();
   }
 
+  /** How long it took to load, in milliseconds. */
+  public long loadMillis() {
+    return shared.loadMillis();
+  }
+
   /** The folder's tokenizer. */
   public TextTokenizer tokenizer() {
     return shared.tokenizer();

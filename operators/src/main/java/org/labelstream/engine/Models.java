@@ -37,6 +37,7 @@ final class Models {
     private int leases;
     private Model module;
     private TextTokenizer tokenizer;
+    private long loadMillis;
 
     Shared(Key key) {
       this.key = key;
@@ -48,6 +49,10 @@ final class Models {
 
     TextTokenizer tokenizer() {
       return tokenizer;
+    }
+
+    long loadMillis() {
+      return loadMillis;
     }
 
     Device device() {
@@ -126,12 +131,13 @@ final class Models {
       warmUp(module, tokenizer, folder);
       shared.module = module;
       shared.tokenizer = tokenizer;
+      shared.loadMillis = (System.nanoTime() - start) / 1_000_000;
       LOG.info(
           "Loaded {} (version {}) on {} in {} ms",
           folder.path().resolve(file),
           folder.version(),
           shared.device(),
-          (System.nanoTime() - start) / 1_000_000);
+          shared.loadMillis);
     } catch (IOException | MalformedModelException | RuntimeException | LinkageError e) {
       if (tokenizer != null) {
         tokenizer.close();

@@ -68,8 +68,14 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   @Override
+  Lane lane() {
+    return lane;
+  }
+
+  @Override
   void start() {
     owed = new AtomicInteger();
+    metrics.gauge("explanations_owed", owed::get);
     if (model.folder().manifest().explain() == null) {
       LOG.warn(
           "Pipeline {}: {} has no methods for explanations, so each that is asked for is refused",
@@ -103,7 +109,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     }
     LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
     lane =
-        lane(method, new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
+        open(method, new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
     explainer = method;
   }
 
@@ -162,6 +168,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     private final SourceRecord record;
     private final DecodedEvent decoded;
     private final ResultFuture<OutputRecord> future;
+    private final long came = System.nanoTime();
 
     Completion(SourceRecord record, DecodedEvent decoded, ResultFuture<OutputRecord> future) {
       this.record = record;
@@ -173,6 +180,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     public void predicted(Prediction explanation) {
       OutputRecord whole = outputs.explanation(record, value(explanation.fields()));
       if (outputs.fits(whole)) {
+        metrics.succeeded(System.nanoTime() - came);
         answer(whole);
       } else {
         failed(
@@ -190,6 +198,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
             case INVALID_TARGET, EXPLANATION_UNSUPPORTED, EXPLANATION_DROPPED -> letter.code();
             default -> ErrorCode.EXPLANATION_FAILED;
           };
+      metrics.failed(code, System.nanoTime() - came);
       Map<String, Object> error =
           Map.of("code", code.wireName(), "message", OutputRecords.shortened(letter.message()));
       OutputRecord whole = outputs.explanation(record, value(Map.of("error", error)));

@@ -12,6 +12,7 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.record.TextEvent;
 import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.ThrottledLog;
@@ -72,8 +73,13 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
 
   @Override
   void start() {
-    lane = lane(task, settings.lane(model.onGpu()));
+    lane = open(task, settings.lane(model.onGpu()));
     keys = order == Order.KEY ? new KeyOrder<>(capacity()) : null;
+  }
+
+  @Override
+  Lane lane() {
+    return lane;
   }
 
   @Override
@@ -95,49 +101,45 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
 
   @Override
   void take(SourceRecord record, ResultFuture<Outcome> future) {
-    ResultFuture<Outcome> inTurn = keys == null ? future : keys.inTurn(record, future);
+    Completion completion =
+        new Completion(record, keys == null ? future : keys.inTurn(record, future));
     if (record.value() == null && settings.tombstones() == Tombstones.FORWARD) {
-      complete(record, inTurn, new Outcome.Labelled(record, null, false));
+      completion.labelled(null, false);
     } else {
-      prepare(record, () -> prepare(record, inTurn));
+      prepare(record, () -> prepare(record, completion));
     }
   }
 
-  private void prepare(SourceRecord record, ResultFuture<Outcome> future) {
+  private void prepare(SourceRecord record, Completion completion) {
     try {
       checkFits(record);
-      DecodedEvent decoded = codec.decode(record);
-      lane.submit(
-          task.plan(decoded.event(), parametersOf(decoded)),
-          new Completion(record, decoded, future));
+      completion.decoded = codec.decode(record);
+      TextEvent event = completion.decoded.event();
+      lane.submit(task.plan(event, parametersOf(completion.decoded)), completion);
     } catch (RejectedRecordException e) {
-      complete(record, future, new Outcome.Failed(record, e.letter()));
+      completion.rejected(e.letter());
     } catch (RuntimeException | Error e) {
       Faults.rethrowFatal(e);
       LOG.warn("The record at " + record.position() + " could not be encoded", e);
-      complete(
-          record,
-          future,
-          new Outcome.Failed(
-              record,
-              new DeadLetter(
-                  ErrorCode.INFERENCE_FAILED,
-                  Stage.ENCODE,
-                  "the record could not be made ready for the model ("
-                      + e.getMessage()
-                      + "): see the TaskManager's log")));
+      completion.rejected(
+          new DeadLetter(
+              ErrorCode.INFERENCE_FAILED,
+              Stage.ENCODE,
+              "the record could not be made ready for the model ("
+                  + e.getMessage()
+                  + "): see the TaskManager's log"));
     }
   }
 
   /** Brings a record's answer back to Flink. */
   private final class Completion implements Lane.Answer {
     private final SourceRecord record;
-    private final DecodedEvent decoded;
     private final ResultFuture<Outcome> future;
+    private final long came = System.nanoTime();
+    private DecodedEvent decoded;
 
-    Completion(SourceRecord record, DecodedEvent decoded, ResultFuture<Outcome> future) {
+    Completion(SourceRecord record, ResultFuture<Outcome> future) {
       this.record = record;
-      this.decoded = decoded;
       this.future = future;
     }
 
@@ -146,23 +148,29 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
       byte[] value =
           decoded.labelled(
               type.name(), model.folder().name(), model.folder().version(), prediction);
-      complete(record, future, new Outcome.Labelled(record, value, decoded.event().explain()));
+      if (prediction.fields().get("generated_tokens") instanceof Integer count) {
+        metrics.generated(count);
+      }
+      labelled(value, decoded.event().explain());
+    }
+
+    private void labelled(byte[] value, boolean explain) {
+      metrics.succeeded(System.nanoTime() - came);
+      complete(record, future, new Outcome.Labelled(record, value, explain));
     }
 
     @Override
     public void rejected(DeadLetter letter) {
+      metrics.failed(letter.code(), System.nanoTime() - came);
       complete(record, future, new Outcome.Failed(record, letter));
     }
   }
 
   @Override
   public void timeout(SourceRecord record, ResultFuture<Outcome> future) {
-    complete(
-        record,
-        future,
-        new Outcome.Failed(
-            record,
+    new Completion(record, future)
+        .rejected(
             new DeadLetter(
-                ErrorCode.TIMEOUT, Stage.INFERENCE, "the record was not labelled in time")));
+                ErrorCode.TIMEOUT, Stage.INFERENCE, "the record was not labelled in time"));
   }
 }

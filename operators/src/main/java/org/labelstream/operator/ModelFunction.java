@@ -22,7 +22,6 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.schedule.Lane;
-import org.labelstream.schedule.LaneListener;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
 import org.labelstream.schedule.TaskGroup;
@@ -78,6 +77,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   private transient Host host;
   private transient TaskGroup preparing;
   private transient volatile Throwable failure;
+  transient StageMetrics metrics;
   transient LoadedModel model;
   transient TaskType type;
   transient Task task;
@@ -128,6 +128,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   @Override
   public void open(OpenContext context) throws Exception {
     preparing = new TaskGroup();
+    metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
     try {
       fetched = ModelFetcher.fetch(settings.model());
       ModelFolder folder = ModelFolder.read(fetched.folder(), settings.verify());
@@ -138,6 +139,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       task = type.factory().create(model);
       codec = new EventCodec(settings.pipeline(), settings.format(), settings.maxValueBytes());
       start();
+      tellOfModel();
     } catch (InvalidModelException | EngineException | IllegalArgumentException | LinkageError e) {
       if (isPassing(e)) {
         throw new IOException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
@@ -179,15 +181,23 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     }
   }
 
-  /** A lane for the stage's work. */
-  final Lane lane(Runner rows, LaneSettings how) {
+  private void tellOfModel() {
+    metrics.model(model.folder().name(), model.folder().version(), model.loadMillis());
+    metrics.gauge("in_flight_bytes", () -> host == null ? 0 : host.inFlightBytes());
+    metrics.gauge("in_flight_limit_bytes", () -> runtime().inFlight().limit());
+    metrics.gauge("in_flight_taskmanager_bytes", () -> runtime().inFlight().reserved());
+    metrics.gauge("queue_rows", () -> lane() == null ? 0 : lane().waiting());
+    metrics.gauge("queue_age_ms", () -> lane() == null ? 0 : lane().nanosWaited() / 1_000_000);
+    metrics.gauge("running_sequences", () -> lane() == null ? 0 : lane().sequences());
+  }
+
+  /** The lane of the stage's work, or null before there is any. */
+  abstract Lane lane();
+
+  /** Opens a lane for the stage's work. */
+  final Lane open(Runner rows, LaneSettings how) {
     return new Lane(
-        rows,
-        how,
-        runtime().workers(model),
-        runtime().joiner(model),
-        LaneListener.NONE,
-        this::failed);
+        rows, how, runtime().workers(model), runtime().joiner(model), metrics, this::failed);
   }
 
   /**
@@ -201,11 +211,13 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     preparing.execute(
         isLong ? runtime().documents() : runtime().texts(),
         () -> {
+          long start = System.nanoTime();
           try {
             task.run();
           } catch (RuntimeException | Error e) {
             failed(e);
           }
+          metrics.prepared(System.nanoTime() - start);
         });
   }
 
@@ -251,6 +263,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       throw new IllegalStateException(
           "Pipeline " + settings.pipeline() + " cannot go on: " + failure, failure);
     }
+    metrics.came();
     take(record, future);
   }
 

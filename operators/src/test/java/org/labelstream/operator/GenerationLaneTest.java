@@ -23,6 +23,7 @@ import java.util.function.Consumer;
 import org.apache.flink.api.common.functions.DefaultOpenContext;
 import org.apache.flink.streaming.api.functions.async.CollectionSupplier;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
+import org.apache.flink.streaming.util.MockStreamingRuntimeContext;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -460,6 +461,7 @@ class GenerationLaneTest {
         InferenceSettings.of("stories", FOLDER.toString())
             .withParameters(Map.of("max_new_tokens", 4, "return_full_text", false));
     InferenceFunction function = new InferenceFunction(settings, Order.NONE);
+    function.setRuntimeContext(new MockStreamingRuntimeContext(1, 0));
     function.open(DefaultOpenContext.INSTANCE);
     List<Outcome> outcomes = new ArrayList<>();
     try {
