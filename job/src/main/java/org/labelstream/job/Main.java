@@ -15,6 +15,8 @@ import org.labelstream.job.jobfile.JobFile;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.kafka.KafkaPipelines;
 import org.labelstream.operator.ModelFetcher;
+import org.labelstream.operator.RequiredEngine;
+import org.labelstream.operator.WrongEngineException;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -66,12 +68,13 @@ public final class Main {
     } catch (CommandLine.ParameterException e) {
       throw new ProgramParametrizationException(
           e.getMessage() + ": see labelstream-job.jar --help");
-    } catch (InvalidJobException e) {
+    } catch (InvalidJobException | WrongEngineException e) {
       throw new ProgramParametrizationException(e.getMessage());
     }
   }
 
   private void submit() throws Exception {
+    RequiredEngine.check();
     JobSpec job = JobFile.read(config, content(config), this::resolve);
     job.notices().forEach(System.err::println);
     StreamExecutionEnvironment env = environment(job);

@@ -35,7 +35,12 @@ final class Models {
   static final class Shared {
     private final Key key;
     private int leases;
+
+    // Both are set by load, before anybody has a lease.
+    @SuppressWarnings("NullAway.Init")
     private Model module;
+
+    @SuppressWarnings("NullAway.Init")
     private TextTokenizer tokenizer;
     private long loadMillis;
 

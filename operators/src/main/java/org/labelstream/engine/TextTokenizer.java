@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import org.labelstream.model.ModelFolder;
 
 /**
@@ -47,7 +48,7 @@ public final class TextTokenizer implements AutoCloseable {
    *
    * @param pair the second text, or null
    */
-  public Tokens encode(String text, String pair) {
+  public Tokens encode(String text, @Nullable String pair) {
     Encoding encoding =
         pair == null
             ? tokenizer.encode(withoutLoneSurrogates(text))

@@ -5,12 +5,14 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.Prediction;
 import org.slf4j.Logger;
@@ -155,7 +157,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
   }
 
   @Override
-  public Runnable poll() {
+  public @Nullable Runnable poll() {
     if (failure.get() != null) {
       return null;
     }
@@ -272,7 +274,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
     private final long padded;
     private final long start = System.nanoTime();
     private boolean over;
-    private Future<?> alarm;
+    private @Nullable Future<?> alarm;
 
     Run(List<Item> items) {
       this.items = items;
@@ -344,7 +346,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
         if (item.row.done() || record.isAnswered()) {
           continue;
         }
-        if (elapsed >= nanosLeft(record, shares.get(record))) {
+        if (elapsed >= nanosLeft(record, Objects.requireNonNull(shares.get(record)))) {
           answerOrFail(() -> record.timeOut(ownTimeOver()));
         } else if (call) {
           answerOrFail(() -> record.timeOut(callTimeOver()));
@@ -359,7 +361,9 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
 
     private synchronized void end() {
       over = true;
-      alarm.cancel(false);
+      if (alarm != null) {
+        alarm.cancel(false);
+      }
     }
 
     private String ownTimeOver() {

@@ -9,6 +9,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -33,7 +34,7 @@ public final class Workers {
   public interface WorkSource {
 
     /** The next piece of work, or null when there is none now. */
-    Runnable poll();
+    @Nullable Runnable poll();
 
     /**
      * How long until {@link #poll} has work, in nanoseconds; {@link Long#MAX_VALUE} while nothing
@@ -56,7 +57,7 @@ public final class Workers {
   private final List<Lease> leases = new ArrayList<>();
   private final String name;
   private final int count;
-  private Crew crew;
+  private @Nullable Crew crew;
 
   /**
    * The time that a source has had which is served now. One that comes, or comes back from being
@@ -166,7 +167,7 @@ public final class Workers {
   private record Assignment(Lease lease, Runnable work) {}
 
   /** The next piece of work, once there is one; null when the workers are to stop. */
-  private Assignment await(Crew ours) {
+  private @Nullable Assignment await(Crew ours) {
     lock.lock();
     try {
       while (!ours.dismissed) {
