@@ -19,8 +19,11 @@ final class Scores {
     float[] scores = new float[logits.length];
     float sum = 0;
     for (int i = 0; i < logits.length; i++) {
-      scores[i] = (float) Math.exp(logits[i] - max);
-      sum += scores[i];
+      // What is excluded has no part in it, and is most of a vocabulary.
+      if (logits[i] != Float.NEGATIVE_INFINITY || max == Float.NEGATIVE_INFINITY) {
+        scores[i] = (float) Math.exp(logits[i] - max);
+        sum += scores[i];
+      }
     }
     for (int i = 0; i < scores.length; i++) {
       scores[i] /= sum;

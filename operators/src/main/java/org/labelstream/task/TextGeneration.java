@@ -114,7 +114,7 @@ public final class TextGeneration implements Task {
                 + positions
                 + " positions: lower it");
       }
-      read = lastOf(tokens, encoded.special(), positions - settings.maxNewTokens());
+      read = lastOf(tokens, encoded, positions - settings.maxNewTokens());
     }
     return new Generation(
         prompt,
@@ -137,7 +137,7 @@ public final class TextGeneration implements Task {
 
   private int[] idsOf(Tokens tokens) throws RejectedRecordException {
     if (tokens.length() > 0) {
-      return Arrays.stream(tokens.ids()).mapToInt(Math::toIntExact).toArray();
+      return tokens.ids();
     }
     if (manifest.bosTokenId() == null) {
       throw new RejectedRecordException(
@@ -149,9 +149,9 @@ public final class TextGeneration implements Task {
   }
 
   /** The last tokens of a prompt that is too long, behind the special ones that it begins with. */
-  private static int[] lastOf(int[] ids, boolean[] special, int room) {
+  private static int[] lastOf(int[] ids, Tokens encoded, int room) {
     int kept = 0;
-    while (kept < room - 1 && special[kept]) {
+    while (kept < room - 1 && encoded.special(kept)) {
       kept++;
     }
     int[] last = Arrays.copyOf(ids, room);
