@@ -20,6 +20,9 @@ public final class TextTokenizer implements AutoCloseable {
 
   private static final char REPLACEMENT = '\uFFFD';
 
+  /** About as many as English has. */
+  private static final int CHARS_A_TOKEN = 6;
+
   private static final TokenizersLibrary LIB = TokenizersLibrary.LIB;
 
   /** What a task may want to know of tokens beyond what a model takes. */
@@ -36,27 +39,38 @@ public final class TextTokenizer implements AutoCloseable {
   private final AtomicLong handle;
 
   private final boolean typeIds;
+  private final Cuts cuts;
 
-  private TextTokenizer(long handle, boolean typeIds) {
+  private TextTokenizer(long handle, boolean typeIds, Cuts cuts) {
     this.handle = new AtomicLong(handle);
     this.typeIds = typeIds;
+    this.cuts = cuts;
   }
 
   static TextTokenizer load(ModelFolder folder) {
     Native.prepare();
     Path file = folder.path().resolve(ModelFolder.TOKENIZER);
     try {
-      LibUtils.checkStatus();
-      // From the text: given a path, DJL would also apply tokenizer_config.json, whose lower-casing
-      // and prefix spaces tokenizer.json has already, and which would shift the offsets.
-      long handle = LIB.createTokenizerFromString(Files.readString(file));
-      // Rows are cut by Tokens, which needs to see all of a text for windows over it.
-      LIB.disableTruncation(handle);
-      LIB.disablePadding(handle);
-      return new TextTokenizer(handle, folder.manifest().inputs().contains("token_type_ids"));
+      return of(Files.readString(file), folder.manifest().inputs().contains("token_type_ids"));
     } catch (IOException | RuntimeException e) {
       throw new EngineException(file + " cannot be loaded: " + e.getMessage(), e);
     }
+  }
+
+  /**
+   * A tokenizer of what a {@code tokenizer.json} holds.
+   *
+   * @param typeIds whether the model takes segment ids
+   */
+  static TextTokenizer of(String json, boolean typeIds) throws IOException {
+    LibUtils.checkStatus();
+    // From the text: given a path, DJL would also apply tokenizer_config.json, whose lower-casing
+    // and prefix spaces tokenizer.json has already, and which would shift the offsets.
+    long handle = LIB.createTokenizerFromString(json);
+    // Rows are cut by Tokens, which needs to see all of a text for windows over it.
+    LIB.disableTruncation(handle);
+    LIB.disablePadding(handle);
+    return new TextTokenizer(handle, typeIds, Cuts.of(json));
   }
 
   private long handle() {
@@ -105,6 +119,53 @@ public final class TextTokenizer implements AutoCloseable {
           asked.contains(Detail.WORDS) ? ints(LIB.getWordIds(encoding)) : null);
     } finally {
       LIB.deleteEncoding(encoding);
+    }
+  }
+
+  /**
+   * Tokenizes a text, or two, as far as a row of some length shows them: {@code encode(text,
+   * pair).truncatedTo(maxLength)}, for which most of a long text need not be tokenized.
+   *
+   * @param maxLength special tokens included
+   */
+  public Tokens encodeTruncated(String text, String pair, int maxLength, Detail... details) {
+    for (long limit = (long) CHARS_A_TOKEN * maxLength; ; limit *= 4) {
+      int cut = cut(text, limit);
+      int pairCut = pair == null ? 0 : cut(pair, limit);
+      boolean whole = cut == text.length();
+      boolean pairWhole = pair == null || pairCut == pair.length();
+      Tokens tokens =
+          encode(text.substring(0, cut), pair == null ? null : pair.substring(0, pairCut), details);
+      if ((whole && pairWhole) || tokens.truncates(maxLength, whole, pairWhole)) {
+        return tokens.truncatedTo(maxLength);
+      }
+    }
+  }
+
+  /** How far a text is read when about so many characters may do. */
+  private int cut(String text, long limit) {
+    int cut = limit < text.length() / 2 ? cuts.next(text, (int) limit) : text.length();
+    return cut > text.length() / 2 ? text.length() : cut; // the rest would cost as much again
+  }
+
+  /**
+   * Tokenizes a text from so far behind on that there are as many tokens as asked for, special ones
+   * included, if the text has them: a token that is not special is as far from the end as in {@code
+   * encode(text, null)}.
+   *
+   * @param count how many are needed at least
+   */
+  public Tokens encodeEnd(String text, int count) {
+    for (long limit = (long) CHARS_A_TOKEN * count; ; limit *= 4) {
+      int cut =
+          limit < text.length() / 2 ? cuts.previousBlank(text, text.length() - (int) limit) : 0;
+      if (cut < text.length() / 2) {
+        return encode(text, null);
+      }
+      Tokens tokens = encode(text.substring(cut), null);
+      if (tokens.length() >= count) {
+        return tokens;
+      }
     }
   }
 

@@ -207,6 +207,22 @@ public final class Tokens {
     return new Tokens(encoding, cut.runs, true, replacement);
   }
 
+  /**
+   * Whether the row is cut to a length in the same way whatever follows behind its texts.
+   *
+   * @param whole whether nothing follows behind the first text
+   * @param secondWhole likewise
+   */
+  boolean truncates(int maxLength, boolean whole, boolean secondWhole) {
+    int first = count(0);
+    int second = count(1);
+    int room = Math.max(0, maxLength - (length - first - second));
+    // The longer one text is, the more is kept of it, and the less of the other.
+    int least = keptOfFirst(first, secondWhole ? second : Integer.MAX_VALUE, room);
+    int most = keptOfFirst(whole ? first : Integer.MAX_VALUE, second, room);
+    return (long) first + second > room && least == most;
+  }
+
   /** How many tokens of the first of two texts are kept in a row with room for so many of both. */
   static int keptOfFirst(int first, int second, int room) {
     if ((long) first + second <= room) {

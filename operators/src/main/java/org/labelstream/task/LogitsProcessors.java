@@ -164,17 +164,8 @@ final class LogitsProcessors {
 
     Candidates(float[] scores) {
       this.scores = scores;
-      int[] left = new int[scores.length];
-      float[] theirs = new float[scores.length];
-      int count = 0;
-      for (int token = 0; token < scores.length; token++) {
-        if (scores[token] != EXCLUDED) {
-          theirs[count] = scores[token];
-          left[count++] = token;
-        }
-      }
-      tokens = Arrays.copyOf(left, count);
-      probabilities = Scores.softmax(Arrays.copyOf(theirs, count));
+      tokens = Scores.included(scores);
+      probabilities = Scores.softmax(Scores.of(tokens, scores));
       ascending = sorted(probabilities);
     }
 

@@ -1,5 +1,6 @@
 package org.labelstream.task;
 
+import java.util.Arrays;
 import java.util.List;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
@@ -19,11 +20,8 @@ final class Scores {
     float[] scores = new float[logits.length];
     float sum = 0;
     for (int i = 0; i < logits.length; i++) {
-      // What is excluded has no part in it, and is most of a vocabulary.
-      if (logits[i] != Float.NEGATIVE_INFINITY || max == Float.NEGATIVE_INFINITY) {
-        scores[i] = (float) Math.exp(logits[i] - max);
-        sum += scores[i];
-      }
+      scores[i] = (float) Math.exp(logits[i] - max);
+      sum += scores[i];
     }
     for (int i = 0; i < scores.length; i++) {
       scores[i] /= sum;
@@ -53,6 +51,27 @@ final class Scores {
 
   static float max(float[] values) {
     return values[argmax(values)];
+  }
+
+  /** The places of the values that are not minus infinity, in their order. */
+  static int[] included(float[] values) {
+    int[] places = new int[values.length];
+    int count = 0;
+    for (int i = 0; i < values.length; i++) {
+      if (values[i] != Float.NEGATIVE_INFINITY) {
+        places[count++] = i;
+      }
+    }
+    return Arrays.copyOf(places, count);
+  }
+
+  /** The values at some places. */
+  static float[] of(int[] places, float[] values) {
+    float[] chosen = new float[places.length];
+    for (int i = 0; i < chosen.length; i++) {
+      chosen[i] = values[places[i]];
+    }
+    return chosen;
   }
 
   /** Whether one of the values is not a number. */

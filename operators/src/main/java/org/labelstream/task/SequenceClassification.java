@@ -53,13 +53,16 @@ public final class SequenceClassification implements Task {
     // An empty second text is none, as in transformers/tokenization_utils_fast.py.
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
     Detail[] details = event.explain() ? new Detail[] {Detail.PIECES, Detail.SPANS} : new Detail[0];
-    Tokens tokens = model.tokenizer().encode(text, pair, details);
     int longest = model.folder().maxLength();
     Integer stride = parameters.integer("stride");
-    List<EncodedRow> rows =
-        stride == null
-            ? List.of(new EncodedRow(tokens.truncatedTo(longest)))
-            : EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
+    List<EncodedRow> rows;
+    if (stride == null) {
+      rows =
+          List.of(new EncodedRow(model.tokenizer().encodeTruncated(text, pair, longest, details)));
+    } else {
+      Tokens tokens = model.tokenizer().encode(text, pair, details);
+      rows = EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
+    }
     return new Classified(
         rows, pair == null ? List.of("text") : List.of("text", "text_pair"), parameters);
   }

@@ -88,7 +88,9 @@ public final class TextGeneration implements Task {
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
     String prompt = Required.field(event.text(), "text", "text generation");
     Parameters given = defaults.overriddenBy(parameters);
-    Tokens encoded = model.tokenizer().encode(prompt, null);
+    Integer both = boundOfBoth();
+    Tokens encoded =
+        model.tokenizer().encodeEnd(prompt, both == null ? positions : Math.max(positions, both));
     int[] tokens = idsOf(encoded);
     GenerationSettings settings =
         GenerationSettings.of(
@@ -128,10 +130,15 @@ public final class TextGeneration implements Task {
         ErrorCode.INVALID_PARAMETER, Stage.DECODE, "in parameters, " + message);
   }
 
-  /** Older checkpoints bound prompt and new tokens together. */
   private Integer ownMaxNewTokens(int promptLength) {
+    Integer both = boundOfBoth();
+    return both == null ? null : Integer.valueOf(Math.max(1, both - promptLength));
+  }
+
+  /** Older checkpoints bound prompt and new tokens together; null where this one does not. */
+  private Integer boundOfBoth() {
     return model.folder().generationConfig().settings().get("max_length") instanceof Integer length
-        ? Integer.valueOf(Math.max(1, length - promptLength))
+        ? length
         : null;
   }
 

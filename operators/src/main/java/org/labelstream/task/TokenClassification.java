@@ -59,11 +59,13 @@ public final class TokenClassification implements Task {
           Stage.DECODE,
           "in parameters, stride needs an aggregation_strategy other than none, since windows overlap: add one, such as simple");
     }
-    Tokens all = model.tokenizer().encode(text, null, Detail.PIECES, Detail.SPANS);
+    int longest = model.folder().maxLength();
+    Detail[] details = {Detail.PIECES, Detail.SPANS};
     List<EncodedRow> rows =
         stride == null
-            ? List.of(new EncodedRow(all.truncatedTo(model.folder().maxLength())))
-            : EncodedRow.windows(all, 0, model.folder().maxLength(), stride);
+            ? List.of(
+                new EncodedRow(model.tokenizer().encodeTruncated(text, null, longest, details)))
+            : EncodedRow.windows(model.tokenizer().encode(text, null, details), 0, longest, stride);
     return new Recognized(new CodePoints(text), rows, parameters);
   }
 
