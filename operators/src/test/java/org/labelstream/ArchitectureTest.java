@@ -72,7 +72,10 @@ class ArchitectureTest {
           new Line("explain", List.of("task", "schedule", "engine", "model", "record"), List.of()),
           new Line("task", List.of("schedule", "engine", "model", "record"), List.of()),
           new Line("schedule", List.of("record"), List.of("org.slf4j..")),
-          new Line("engine", List.of("schedule", "model"), List.of("ai.djl..", "org.slf4j..")),
+          new Line(
+              "engine",
+              List.of("schedule", "model"),
+              List.of("ai.djl..", "com.google.gson..", "org.slf4j..")),
           new Line("codec", List.of("record"), List.of("com.fasterxml.jackson.core..")),
           new Line(
               "model",

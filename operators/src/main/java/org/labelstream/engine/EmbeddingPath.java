@@ -5,11 +5,11 @@ package org.labelstream.engine;
  * watched along it.
  *
  * @param text a row
- * @param baselineIds the row's token ids with all but the special ones replaced
+ * @param baseline the row with all but the special tokens replaced
  * @param logit the place of the logit in the row's own logits: a class; or {@code token * classes +
  *     class}; or {@code token * 2}, and one more for the end of an answer
  */
-public record EmbeddingPath(Tokens text, long[] baselineIds, int logit) {
+public record EmbeddingPath(Tokens text, Tokens baseline, int logit) {
 
   /**
    * A point of the way.

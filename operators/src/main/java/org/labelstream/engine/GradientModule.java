@@ -40,11 +40,7 @@ final class GradientModule {
     }
     List<EmbeddingPath> paths = List.copyOf(byPath.keySet());
     NDArray ends = embed(module, inputs.of(paths.stream().map(EmbeddingPath::text).toList()));
-    NDArray starts =
-        embed(
-            module,
-            inputs.of(
-                paths.stream().map(path -> path.text().withIds(path.baselineIds())).toList()));
+    NDArray starts = embed(module, inputs.of(paths.stream().map(EmbeddingPath::baseline).toList()));
     NDArray differences = ends.sub(starts);
 
     List<Integer> order = byPath.values().stream().flatMap(List::stream).toList();

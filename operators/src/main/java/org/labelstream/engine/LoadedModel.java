@@ -182,8 +182,8 @@ public final class LoadedModel implements AutoCloseable {
       Tokens row = rows.get(i);
       int start = i * length;
       switch (name) {
-        case "input_ids" -> System.arraycopy(row.ids(), 0, values, start, row.length());
-        case "token_type_ids" -> System.arraycopy(row.typeIds(), 0, values, start, row.length());
+        case "input_ids" -> row.copyIds(values, start);
+        case "token_type_ids" -> row.copyTypeIds(values, start);
         case "attention_mask" -> Arrays.fill(values, start, start + row.length(), 1);
         default ->
             throw new EngineException(

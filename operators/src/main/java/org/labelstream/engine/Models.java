@@ -42,6 +42,7 @@ final class Models {
 
     @SuppressWarnings("NullAway.Init")
     private TextTokenizer tokenizer;
+
     private long loadMillis;
 
     Shared(Key key) {

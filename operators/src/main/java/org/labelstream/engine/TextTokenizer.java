@@ -1,12 +1,13 @@
 package org.labelstream.engine;
 
-import ai.djl.huggingface.tokenizers.Encoding;
-import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import ai.djl.huggingface.tokenizers.jni.CharSpan;
+import ai.djl.huggingface.tokenizers.jni.LibUtils;
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import java.io.IOException;
-import java.io.InputStream;
 import java.nio.file.Files;
-import java.util.Map;
+import java.nio.file.Path;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.labelstream.model.ModelFolder;
 
@@ -20,65 +21,182 @@ public final class TextTokenizer implements AutoCloseable {
 
   private static final char REPLACEMENT = '\uFFFD';
 
-  private final HuggingFaceTokenizer tokenizer;
+  /** About as many as English has. */
+  private static final int CHARS_A_TOKEN = 6;
 
-  private TextTokenizer(HuggingFaceTokenizer tokenizer) {
-    this.tokenizer = tokenizer;
+  private static final TokenizersLibrary LIB = TokenizersLibrary.LIB;
+
+  /** What a task may want to know of tokens beyond what a model takes. */
+  public enum Detail {
+    /** The tokens as the vocabulary has them. */
+    PIECES,
+    /** Where they stand in the text. */
+    SPANS,
+    /** The numbers of their words. */
+    WORDS
+  }
+
+  /** The native tokenizer, or 0 once it is closed. */
+  private final AtomicLong handle;
+
+  private final boolean typeIds;
+  private final Cuts cuts;
+
+  private TextTokenizer(long handle, boolean typeIds, Cuts cuts) {
+    this.handle = new AtomicLong(handle);
+    this.typeIds = typeIds;
+    this.cuts = cuts;
   }
 
   static TextTokenizer load(ModelFolder folder) {
     Native.prepare();
-    // Read from a stream: given a path, the library would also apply tokenizer_config.json, whose
-    // lower-casing and prefix
-    // spaces tokenizer.json has already, and which would shift the offsets.
-    try (InputStream in = Files.newInputStream(folder.path().resolve(ModelFolder.TOKENIZER))) {
-      return new TextTokenizer(
-          HuggingFaceTokenizer.newInstance(
-              in,
-              // Rows are cut by Tokens, which needs to see all of a text for windows over it.
-              Map.of("addSpecialTokens", "true", "padding", "false", "truncation", "false")));
+    Path file = folder.path().resolve(ModelFolder.TOKENIZER);
+    try {
+      return of(Files.readString(file), folder.manifest().inputs().contains("token_type_ids"));
     } catch (IOException | RuntimeException e) {
-      throw new EngineException(
-          folder.path().resolve(ModelFolder.TOKENIZER) + " cannot be loaded: " + e.getMessage(), e);
+      throw new EngineException(file + " cannot be loaded: " + e.getMessage(), e);
     }
+  }
+
+  /**
+   * A tokenizer of what a {@code tokenizer.json} holds.
+   *
+   * @param typeIds whether the model takes segment ids
+   */
+  static TextTokenizer of(String json, boolean typeIds) throws IOException {
+    LibUtils.checkStatus();
+    // From the text: given a path, DJL would also apply tokenizer_config.json, whose lower-casing
+    // and prefix spaces tokenizer.json has already, and which would shift the offsets.
+    long handle = LIB.createTokenizerFromString(json);
+    // Rows are cut by Tokens, which needs to see all of a text for windows over it.
+    LIB.disableTruncation(handle);
+    LIB.disablePadding(handle);
+    return new TextTokenizer(handle, typeIds, Cuts.of(json));
+  }
+
+  private long handle() {
+    long open = handle.get();
+    if (open == 0) {
+      throw new IllegalStateException("the tokenizer was closed. This is a bug.");
+    }
+    return open;
   }
 
   /**
    * Tokenizes a text, or two, with their special tokens.
    *
    * @param pair the second text, or null
+   * @param details what to keep beside the model's inputs: each takes time and memory
    */
-  public Tokens encode(String text, @Nullable String pair) {
-    Encoding encoding =
+  public Tokens encode(String text, @Nullable String pair, Detail... details) {
+    long encoding =
         pair == null
-            ? tokenizer.encode(withoutLoneSurrogates(text))
-            : tokenizer.encode(withoutLoneSurrogates(text), withoutLoneSurrogates(pair));
-    int length = encoding.getIds().length;
-    boolean[] special = new boolean[length];
-    int[] starts = new int[length];
-    int[] ends = new int[length];
-    int[] sequences = new int[length];
-    int[] words = new int[length];
-    for (int i = 0; i < length; i++) {
-      special[i] = encoding.getSpecialTokenMask()[i] == 1;
-      CharSpan span = encoding.getCharTokenSpans()[i];
-      if (span != null) {
-        starts[i] = span.getStart();
-        ends[i] = span.getEnd();
+            ? LIB.encode(handle(), withoutLoneSurrogates(text), true)
+            : LIB.encodeDual(
+                handle(), withoutLoneSurrogates(text), withoutLoneSurrogates(pair), true);
+    try {
+      Set<Detail> asked = Set.of(details);
+      int @Nullable [] starts = null;
+      int @Nullable [] ends = null;
+      int[] ids = ints(LIB.getTokenIds(encoding));
+      if (asked.contains(Detail.SPANS)) {
+        CharSpan[] spans = LIB.getTokenCharSpans(encoding);
+        starts = new int[ids.length];
+        ends = new int[ids.length];
+        for (int i = 0; i < ids.length; i++) {
+          if (spans[i] != null) {
+            starts[i] = spans[i].getStart();
+            ends[i] = spans[i].getEnd();
+          }
+        }
       }
-      sequences[i] = special[i] ? -1 : (int) encoding.getSequenceIds()[i];
-      words[i] = (int) encoding.getWordIds()[i];
+      return new Tokens(
+          ids,
+          typeIds ? bytes(LIB.getTypeIds(encoding)) : null,
+          sequences(encoding, pair != null),
+          asked.contains(Detail.PIECES) ? pieces(LIB.getTokens(encoding)) : null,
+          starts,
+          ends,
+          asked.contains(Detail.WORDS) ? ints(LIB.getWordIds(encoding)) : null);
+    } finally {
+      LIB.deleteEncoding(encoding);
     }
-    return new Tokens(
-        encoding.getIds(),
-        encoding.getTypeIds(),
-        pieces(encoding.getTokens()),
-        special,
-        starts,
-        ends,
-        sequences,
-        words,
-        false);
+  }
+
+  /**
+   * Tokenizes a text, or two, as far as a row of some length shows them: {@code encode(text,
+   * pair).truncatedTo(maxLength)}, for which most of a long text need not be tokenized.
+   *
+   * @param maxLength special tokens included
+   */
+  public Tokens encodeTruncated(
+      String text, @Nullable String pair, int maxLength, Detail... details) {
+    for (long limit = (long) CHARS_A_TOKEN * maxLength; ; limit *= 4) {
+      int cut = cut(text, limit);
+      int pairCut = pair == null ? 0 : cut(pair, limit);
+      boolean whole = cut == text.length();
+      boolean pairWhole = pair == null || pairCut == pair.length();
+      Tokens tokens =
+          encode(text.substring(0, cut), pair == null ? null : pair.substring(0, pairCut), details);
+      if ((whole && pairWhole) || tokens.truncates(maxLength, whole, pairWhole)) {
+        return tokens.truncatedTo(maxLength);
+      }
+    }
+  }
+
+  /** How far a text is read when about so many characters may do. */
+  private int cut(String text, long limit) {
+    int cut = limit < text.length() / 2 ? cuts.next(text, (int) limit) : text.length();
+    return cut > text.length() / 2 ? text.length() : cut; // the rest would cost as much again
+  }
+
+  /**
+   * Tokenizes a text from so far behind on that there are as many tokens as asked for, special ones
+   * included, if the text has them: a token that is not special is as far from the end as in {@code
+   * encode(text, null)}.
+   *
+   * @param count how many are needed at least
+   */
+  public Tokens encodeEnd(String text, int count) {
+    for (long limit = (long) CHARS_A_TOKEN * count; ; limit *= 4) {
+      int cut =
+          limit < text.length() / 2 ? cuts.previousBlank(text, text.length() - (int) limit) : 0;
+      if (cut < text.length() / 2) {
+        return encode(text, null);
+      }
+      Tokens tokens = encode(text.substring(cut), null);
+      if (tokens.length() >= count) {
+        return tokens;
+      }
+    }
+  }
+
+  /** Which text each token is from, or -1 for those that the tokenizer added. */
+  private static byte[] sequences(long encoding, boolean pair) {
+    long[] special = LIB.getSpecialTokenMask(encoding);
+    byte[] sequences = pair ? bytes(LIB.getSequenceIds(encoding)) : new byte[special.length];
+    for (int i = 0; i < special.length; i++) {
+      if (special[i] == 1) {
+        sequences[i] = -1;
+      }
+    }
+    return sequences;
+  }
+
+  private static int[] ints(long[] values) {
+    int[] ints = new int[values.length];
+    for (int i = 0; i < ints.length; i++) {
+      ints[i] = (int) values[i];
+    }
+    return ints;
+  }
+
+  private static byte[] bytes(long[] values) {
+    byte[] bytes = new byte[values.length];
+    for (int i = 0; i < bytes.length; i++) {
+      bytes[i] = (byte) values[i];
+    }
+    return bytes;
   }
 
   /**
@@ -127,16 +245,24 @@ public final class TextTokenizer implements AutoCloseable {
    * @param skipSpecialTokens whether special tokens are left out
    */
   public String decode(long[] ids, boolean skipSpecialTokens) {
-    return ids.length == 0 ? "" : tokenizer.decode(ids, skipSpecialTokens);
+    return ids.length == 0 ? "" : LIB.decode(handle(), ids, skipSpecialTokens);
   }
 
   /** The tokens of a text without the special ones. */
   public long[] idsOf(String text) {
-    return tokenizer.encode(withoutLoneSurrogates(text), false, false).getIds();
+    long encoding = LIB.encode(handle(), withoutLoneSurrogates(text), false);
+    try {
+      return LIB.getTokenIds(encoding);
+    } finally {
+      LIB.deleteEncoding(encoding);
+    }
   }
 
   @Override
   public void close() {
-    tokenizer.close();
+    long open = handle.getAndSet(0);
+    if (open != 0) {
+      LIB.deleteTokenizer(open);
+    }
   }
 }

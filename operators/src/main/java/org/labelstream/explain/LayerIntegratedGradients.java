@@ -1,10 +1,10 @@
 package org.labelstream.explain;
 
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.labelstream.engine.EmbeddingPath;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Tokens;
@@ -54,7 +54,7 @@ public final class LayerIntegratedGradients implements Task {
 
   @Override
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
-    if (!(task.plan(event, parameters) instanceof Explainable prediction)) {
+    if (!(task.plan(explained(event), parameters) instanceof Explainable prediction)) {
       throw unsupported("there are no explanations for this task: do not ask for them");
     }
     if (gradients == null) {
@@ -62,6 +62,19 @@ public final class LayerIntegratedGradients implements Task {
           "the model was exported without the methods that explanations need: export its checkpoint again");
     }
     return new Explanation(prediction, event.target());
+  }
+
+  /** The event as one that asks for an explanation: only then a task keeps what it takes. */
+  private static TextEvent explained(TextEvent event) {
+    return new TextEvent(
+        event.position(),
+        event.text(),
+        event.textPair(),
+        event.question(),
+        event.context(),
+        true,
+        event.target(),
+        event.parameters());
   }
 
   private static RejectedRecordException unsupported(String message) {
@@ -108,7 +121,7 @@ public final class LayerIntegratedGradients implements Task {
       List<Row> rows = new ArrayList<>();
       if (explained == null) {
         explained = prediction.explained(target);
-        long[] baseline = baseline(explained.tokens());
+        Tokens baseline = explained.tokens().replacedBy(gradients.folder().manifest().padTokenId());
         explained
             .logits()
             .forEach(
@@ -124,17 +137,6 @@ public final class LayerIntegratedGradients implements Task {
       return rows;
     }
 
-    /** The row with every token that is not special replaced by padding. */
-    private long[] baseline(Tokens tokens) {
-      long[] ids = tokens.ids().clone();
-      for (int i = 0; i < ids.length; i++) {
-        if (!tokens.special()[i]) {
-          ids[i] = gradients.folder().manifest().padTokenId();
-        }
-      }
-      return ids;
-    }
-
     @Override
     public Prediction join() throws RejectedRecordException {
       Tokens tokens = explained.tokens();
@@ -145,7 +147,7 @@ public final class LayerIntegratedGradients implements Task {
       }
       fields.put("target", explained.target());
       fields.put("score", explained.score());
-      fields.put("words", Arrays.asList(tokens.pieces()));
+      fields.put("words", IntStream.range(0, tokens.length()).mapToObj(tokens::piece).toList());
       int steps = 0;
       for (Map.Entry<String, PathIntegral> part : integrals.entrySet()) {
         fields.put(named("importances", part.getKey()), importances(part.getValue()));
@@ -192,7 +194,7 @@ public final class LayerIntegratedGradients implements Task {
     private List<Object> spans(Tokens tokens) {
       List<Object> spans = new ArrayList<>();
       for (int i = 0; i < tokens.length(); i++) {
-        spans.add(tokens.special()[i] ? null : List.of(tokens.starts()[i], tokens.ends()[i]));
+        spans.add(tokens.special(i) ? null : List.of(tokens.start(i), tokens.end(i)));
       }
       return spans;
     }
@@ -200,7 +202,7 @@ public final class LayerIntegratedGradients implements Task {
     private List<String> fields(Tokens tokens) {
       List<String> fields = new ArrayList<>();
       for (int i = 0; i < tokens.length(); i++) {
-        fields.add(tokens.special()[i] ? null : explained.fields().get(tokens.sequences()[i]));
+        fields.add(tokens.special(i) ? null : explained.fields().get(tokens.sequence(i)));
       }
       return fields;
     }

@@ -54,7 +54,7 @@ final class PathIntegral {
   PathIntegral(EmbeddingPath path, Quadrature quadrature) {
     this.path = path;
     this.quadrature = quadrature;
-    this.from = new End(path.text().withIds(path.baselineIds()));
+    this.from = new End(path.baseline());
     this.to = new End(path.text());
     // The coarsest of several rules is only there to compare the next one with.
     this.pieces = List.of(new Piece(0, 1, null, null, Math.min(1, quadrature.rules() - 1)));

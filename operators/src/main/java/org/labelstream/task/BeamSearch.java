@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
-import java.util.PriorityQueue;
 import java.util.function.Predicate;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -113,20 +112,10 @@ final class BeamSearch implements Decoding {
   }
 
   private static List<Candidate> best(float[] scores, int count) {
-    Comparator<Candidate> worstFirst =
-        Comparator.comparing(Candidate::score)
-            .thenComparing(Comparator.comparing(Candidate::place).reversed());
-    PriorityQueue<Candidate> best = new PriorityQueue<>(worstFirst);
-    for (int place = 0; place < scores.length; place++) {
-      if (best.size() < count || scores[place] > best.element().score()) {
-        best.add(new Candidate(scores[place], place));
-        if (best.size() > count) {
-          best.remove();
-        }
-      }
+    List<Candidate> sorted = new ArrayList<>(count);
+    for (int place : Best.places(scores, count)) {
+      sorted.add(new Candidate(scores[place], place));
     }
-    List<Candidate> sorted = new ArrayList<>(best);
-    sorted.sort(worstFirst.reversed());
     if (Float.isNaN(sorted.get(0).score()) || sorted.get(0).score() == Float.NEGATIVE_INFINITY) {
       throw new ArithmeticException("no token is left to choose");
     }

@@ -5,25 +5,36 @@ package org.labelstream.task;
  * count.
  */
 final class CodePoints {
+  private static final int STEP = 64;
+
   private final String text;
-  private final int[] units;
+  private final int length;
+
+  /** Where each {@value #STEP}th code point begins; null where all of them are one char. */
+  private final int[] steps;
 
   CodePoints(String text) {
     this.text = text;
-    this.units = new int[text.codePointCount(0, text.length()) + 1];
-    int unit = 0;
-    for (int i = 0; i < units.length; i++) {
-      units[i] = unit;
-      if (unit < text.length()) {
-        unit = text.offsetByCodePoints(unit, 1);
-      }
+    this.length = text.codePointCount(0, text.length());
+    if (length == text.length()) {
+      this.steps = null;
+      return;
+    }
+    this.steps = new int[length / STEP + 1];
+    for (int i = 1; i < steps.length; i++) {
+      steps[i] = text.offsetByCodePoints(steps[i - 1], STEP);
     }
   }
 
   /** The text from one code point to another, as far as it goes. */
   String slice(int start, int end) {
-    int last = units.length - 1;
-    int from = Math.min(start, last);
-    return text.substring(units[from], units[Math.max(from, Math.min(end, last))]);
+    int from = Math.min(start, length);
+    return text.substring(unit(from), unit(Math.max(from, Math.min(end, length))));
+  }
+
+  private int unit(int codePoint) {
+    return steps == null
+        ? codePoint
+        : text.offsetByCodePoints(steps[codePoint / STEP], codePoint % STEP);
   }
 }

@@ -10,8 +10,8 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.schedule.Row;
 
-/** A row that runs once: its tokens and, once it ran, its logits. */
-final class EncodedRow implements Row {
+/** A row that runs once: its tokens and, once it ran, what is kept of its logits. */
+class EncodedRow implements Row {
   private final Tokens tokens;
   private volatile float[] logits;
 
@@ -43,6 +43,11 @@ final class EncodedRow implements Row {
     return logits;
   }
 
+  /** Takes what the model gave for the row: here all of it. */
+  void take(float[] values) {
+    logits = values;
+  }
+
   @Override
   public int length() {
     return tokens.length();
@@ -61,7 +66,7 @@ final class EncodedRow implements Row {
     }
     Logits logits = model.forward(tokens);
     for (int i = 0; i < batch.size(); i++) {
-      ((EncodedRow) batch.get(i)).logits = logits.row(i);
+      ((EncodedRow) batch.get(i)).take(logits.row(i));
     }
   }
 }

@@ -1,7 +1,6 @@
 package org.labelstream.task;
 
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -108,9 +107,11 @@ final class LogitsProcessors {
     if (count == 0 || count >= scores.length) {
       return;
     }
-    float[] sorted = scores.clone();
-    Arrays.sort(sorted);
-    float least = sorted[sorted.length - count];
+    Best best = new Best(count);
+    for (int token = 0; token < scores.length; token++) {
+      best.add(scores[token], token);
+    }
+    float least = best.least();
     for (int i = 0; i < scores.length; i++) {
       if (scores[i] < least) {
         scores[i] = EXCLUDED;
@@ -123,39 +124,109 @@ final class LogitsProcessors {
     if (settings.topP() >= 1) {
       return;
     }
-    int[] ascending = ascending(scores);
-    float[] probabilities = Scores.softmax(scores);
-    float dropped = 0;
-    for (int i = 0; i < ascending.length - kept; i++) {
-      dropped += probabilities[ascending[i]];
-      if (dropped > 1 - settings.topP()) {
-        return;
+    Candidates candidates = new Candidates(scores);
+    float sum = 0;
+    int dropped = 0;
+    while (dropped < candidates.tokens.length - kept) {
+      sum += candidates.ascending[dropped];
+      if (sum > 1 - settings.topP()) {
+        break;
       }
-      scores[ascending[i]] = EXCLUDED;
+      dropped++;
     }
+    candidates.dropLeast(dropped);
   }
 
+  /** Drops those that are less probable than the best one times a factor. */
   private void minP(float[] scores, int kept) {
     if (settings.minP() == 0) {
       return;
     }
-    float[] probabilities = Scores.softmax(scores);
-    float least = Scores.max(probabilities) * settings.minP();
-    int[] ascending = ascending(scores);
-    for (int i = 0; i < ascending.length - kept; i++) {
-      if (probabilities[ascending[i]] < least) {
-        scores[ascending[i]] = EXCLUDED;
-      }
+    Candidates candidates = new Candidates(scores);
+    float[] ascending = candidates.ascending;
+    int dropped = 0;
+    while (dropped < ascending.length - kept
+        && ascending[dropped] < ascending[ascending.length - 1] * settings.minP()) {
+      dropped++;
     }
+    candidates.dropLeast(dropped);
   }
 
-  /** The tokens that are not excluded, by their scores; the earlier of equal ones first. */
-  private static int[] ascending(float[] scores) {
-    return IntStream.range(0, scores.length)
-        .filter(token -> scores[token] != EXCLUDED)
-        .boxed()
-        .sorted(Comparator.comparing((Integer token) -> scores[token]))
-        .mapToInt(Integer::intValue)
-        .toArray();
+  /**
+   * The tokens that are not excluded, with their probabilities. Sums go over sorted probabilities,
+   * and not over sorted tokens: these are many, and equal ones add up to the same in any order.
+   */
+  private static final class Candidates {
+    private final float[] scores;
+    private final int[] tokens;
+    private final float[] probabilities;
+    private final float[] ascending;
+
+    Candidates(float[] scores) {
+      this.scores = scores;
+      tokens = Scores.included(scores);
+      probabilities = Scores.softmax(Scores.of(tokens, scores));
+      ascending = sorted(probabilities);
+    }
+
+    /** Excludes the tokens with the lowest scores; of equal ones the earlier. */
+    void dropLeast(int count) {
+      if (count == 0 || Float.isNaN(ascending[count - 1])) {
+        return;
+      }
+      float last = ascending[count - 1];
+      int below = 0;
+      while (ascending[below] < last) {
+        below++;
+      }
+      // Scores that differ can round to one probability.
+      Best least = new Best(count - below);
+      for (int i = 0; i < tokens.length; i++) {
+        if (probabilities[i] < last) {
+          scores[tokens[i]] = EXCLUDED;
+        } else if (probabilities[i] == last) {
+          least.add(-scores[tokens[i]], tokens[i]);
+        }
+      }
+      for (int token : least.places()) {
+        scores[token] = EXCLUDED;
+      }
+    }
+
+    private static final int DIGIT = 10; // three of them hold the bits of a float up to 1
+    private static final int FEW = 2_000;
+
+    /**
+     * Probabilities in ascending order. Many are sorted by radix, as integers, which their bits
+     * compare as.
+     */
+    private static float[] sorted(float[] probabilities) {
+      float[] from = probabilities.clone();
+      if (from.length < FEW || Scores.hasNaN(from)) {
+        Arrays.sort(from);
+        return from;
+      }
+      float[] to = new float[from.length];
+      for (int shift = 0; shift < 3 * DIGIT; shift += DIGIT) {
+        int[] places = new int[(1 << DIGIT) + 1];
+        for (float value : from) {
+          places[digit(value, shift) + 1]++;
+        }
+        for (int i = 1; i < places.length; i++) {
+          places[i] += places[i - 1];
+        }
+        for (float value : from) {
+          to[places[digit(value, shift)]++] = value;
+        }
+        float[] swapped = from;
+        from = to;
+        to = swapped;
+      }
+      return from;
+    }
+
+    private static int digit(float value, int shift) {
+      return Float.floatToRawIntBits(value) >> shift & (1 << DIGIT) - 1;
+    }
   }
 }

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.labelstream.engine.LoadedModel;
+import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.Tokens;
 import org.labelstream.model.Manifest;
 import org.labelstream.record.ErrorCode;
@@ -73,22 +74,26 @@ public final class QuestionAnswering implements Task {
               + longest
               + " tokens: lower it");
     }
-    List<EncodedRow> rows = new ArrayList<>();
-    try {
-      model
-          .tokenizer()
-          .encode(question, context)
-          .windows(CONTEXT, maxSeqLen, stride)
-          .forEach(window -> rows.add(new EncodedRow(window)));
-    } catch (IllegalArgumentException e) {
+    Tokens tokens = model.tokenizer().encode(question, context, Detail.SPANS, Detail.WORDS);
+    if (tokens.length() > maxSeqLen && tokens.room(CONTEXT, maxSeqLen) <= 0) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_FIELD,
           Stage.ENCODE,
-          "the question is too long to stand beside a part of its context ("
-              + e.getMessage()
-              + "): shorten it, or set a lower doc_stride");
+          "the question is too long to stand beside a part of its context in rows of "
+              + maxSeqLen
+              + " tokens: shorten it"
+              + (maxSeqLen < longest ? ", or set a higher max_seq_len" : ""));
     }
-    return new Answered(new CodePoints(context), rows, parameters);
+    List<Tokens> windows;
+    try {
+      windows = tokens.windows(CONTEXT, maxSeqLen, stride);
+    } catch (IllegalArgumentException e) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_PARAMETER,
+          Stage.ENCODE,
+          "in parameters, doc_stride does not do beside this question: " + e.getMessage());
+    }
+    return new Answered(new CodePoints(context), windows, event.explain(), parameters);
   }
 
   @Override
@@ -96,8 +101,20 @@ public final class QuestionAnswering implements Task {
     EncodedRow.run(model, batch);
   }
 
+  /** Which tokens an answer may begin or end with: those of the context, and CLS. */
+  private boolean[] desired(Tokens tokens) {
+    Manifest manifest = model.folder().manifest();
+    boolean[] desired = new boolean[tokens.length()];
+    for (int i = 0; i < desired.length; i++) {
+      desired[i] =
+          tokens.sequence(i) == CONTEXT
+              || (manifest.clsTokenId() != null && tokens.id(i) == manifest.clsTokenId());
+    }
+    return desired;
+  }
+
   /** Tokens of a row that may be the answer. */
-  private record Place(EncodedRow row, int start, int end, double score) {}
+  private record Place(Tokens tokens, int start, int end, double score) {}
 
   /**
    * A span of the context and how likely it is the answer.
@@ -120,21 +137,85 @@ public final class QuestionAnswering implements Task {
     }
   }
 
+  /** What a window says. */
+  private record Found(double nullScore, List<Spans.Span> spans) {}
+
+  /**
+   * A window over the context. Once it ran it keeps the spans that may be the answer rather than
+   * its logits, where these are fewer: a context has up to thousands of windows.
+   */
+  private final class Window extends EncodedRow {
+    private final int candidates;
+    private final int maxAnswerLength;
+    private final boolean keepsLogits;
+    private volatile Found found;
+    private volatile RejectedRecordException failure;
+
+    Window(Tokens tokens, int candidates, int maxAnswerLength, boolean explained) {
+      super(tokens);
+      this.candidates = candidates;
+      this.maxAnswerLength = maxAnswerLength;
+      this.keepsLogits = explained || candidates > tokens.length() / 4;
+    }
+
+    @Override
+    void take(float[] values) {
+      if (keepsLogits) {
+        super.take(values);
+        return;
+      }
+      try {
+        found = find(values);
+      } catch (RejectedRecordException e) {
+        failure = e; // this record's own, so it must not cost the others of the batch
+      }
+    }
+
+    @Override
+    public boolean done() {
+      return super.done() || found != null || failure != null;
+    }
+
+    Found found() throws RejectedRecordException {
+      if (failure != null) {
+        throw failure;
+      }
+      return keepsLogits ? find(logits()) : found;
+    }
+
+    private Found find(float[] logits) throws RejectedRecordException {
+      boolean[] desired = desired(tokens());
+      Spans spans = Spans.of(logits, desired);
+      // Of spans without any probability the reference keeps those that its sort happens to
+      // leave in front.
+      return new Found(
+          spans.nullScore(),
+          spans.best(candidates, maxAnswerLength).stream()
+              .filter(span -> desired[span.start()] && desired[span.end()] && span.score() > 0)
+              .toList());
+    }
+  }
+
   private final class Answered implements Explainable {
     private final CodePoints context;
-    private final List<EncodedRow> rows;
+    private final List<Window> rows;
     private final int topK;
-    private final int maxAnswerLength;
     private final boolean impossible;
     private final boolean alignToWords;
 
-    Answered(CodePoints context, List<EncodedRow> rows, Parameters parameters) {
+    Answered(CodePoints context, List<Tokens> windows, boolean explain, Parameters parameters) {
       this.context = context;
-      this.rows = rows;
       this.topK = parameters.integer("top_k", 1);
-      this.maxAnswerLength = parameters.integer("max_answer_len", MAX_ANSWER_LEN);
       this.impossible = parameters.flag("handle_impossible_answer", false);
       this.alignToWords = parameters.flag("align_to_words", true);
+      int candidates = alignToWords ? 2 * topK + 10 : topK;
+      int maxAnswerLength = parameters.integer("max_answer_len", MAX_ANSWER_LEN);
+      List<Window> all = new ArrayList<>(windows.size());
+      for (Tokens window : windows) {
+        // A target names tokens of the first window.
+        all.add(new Window(window, candidates, maxAnswerLength, explain && all.isEmpty()));
+      }
+      this.rows = all;
     }
 
     @Override
@@ -157,20 +238,14 @@ public final class QuestionAnswering implements Task {
       Map<String, Answer> merged = new LinkedHashMap<>();
       double nullScore = 1_000_000;
       Place nowhere = null;
-      for (EncodedRow row : rows) {
-        boolean[] desired = desired(row.tokens());
-        Spans spans = Spans.of(row.logits(), desired);
-        if (spans.nullScore() < nullScore) {
-          nullScore = spans.nullScore();
-          nowhere = new Place(row, 0, 0, nullScore);
+      for (Window row : rows) {
+        Found found = row.found();
+        if (found.nullScore() < nullScore) {
+          nullScore = found.nullScore();
+          nowhere = new Place(row.tokens(), 0, 0, nullScore);
         }
-        int candidates = alignToWords ? 2 * topK + 10 : topK;
-        for (Spans.Span span : spans.best(candidates, maxAnswerLength)) {
-          // Of spans without any probability the reference keeps those that its sort happens to
-          // leave in front.
-          if (desired[span.start()] && desired[span.end()] && span.score() > 0) {
-            add(merged, row, span);
-          }
+        for (Spans.Span span : found.spans()) {
+          add(merged, row.tokens(), span);
         }
       }
       List<Answer> answers = new ArrayList<>(merged.values());
@@ -200,7 +275,7 @@ public final class QuestionAnswering implements Task {
         place = best.place();
         score = (float) best.score();
       } else if (target instanceof Target.TokenClass pair) {
-        EncodedRow row = rows.get(0);
+        Window row = rows.get(0);
         int start = pair.token();
         int end = pair.index();
         if (start > end || end >= row.length()) {
@@ -215,23 +290,20 @@ public final class QuestionAnswering implements Task {
         }
         Spans spans = Spans.of(row.logits(), desired(row.tokens()));
         score = spans.start()[start] * spans.end()[end];
-        place = new Place(row, start, end, score);
+        place = new Place(row.tokens(), start, end, score);
       } else {
         throw Explainable.invalidTarget(
             "the target is a class, but question answering explains a start and an end: give a pair of tokens [start, end], or no target");
       }
-      Tokens tokens = place.row().tokens();
+      Tokens tokens = place.tokens();
       Map<String, Object> named = new LinkedHashMap<>();
       named.put("start", place.start());
       named.put("end", place.end());
       boolean inContext =
-          tokens.sequences()[place.start()] == CONTEXT
-              && tokens.sequences()[place.end()] == CONTEXT;
+          tokens.sequence(place.start()) == CONTEXT && tokens.sequence(place.end()) == CONTEXT;
       named.put(
           "answer",
-          inContext
-              ? context.slice(tokens.starts()[place.start()], tokens.ends()[place.end()])
-              : "");
+          inContext ? context.slice(tokens.start(place.start()), tokens.end(place.end())) : "");
       Map<String, Integer> logits = new LinkedHashMap<>();
       logits.put("answer_start", 2 * place.start());
       logits.put("answer_end", 2 * place.end() + 1);
@@ -239,56 +311,63 @@ public final class QuestionAnswering implements Task {
           tokens, rows.size() > 1, List.of("question", "context"), Map.of(), named, score, logits);
     }
 
-    /** Which tokens an answer may begin or end with: those of the context, and CLS. */
-    private boolean[] desired(Tokens tokens) {
-      Manifest manifest = model.folder().manifest();
-      boolean[] desired = new boolean[tokens.length()];
-      for (int i = 0; i < desired.length; i++) {
-        desired[i] =
-            tokens.sequences()[i] == CONTEXT
-                || (manifest.clsTokenId() != null && tokens.ids()[i] == manifest.clsTokenId());
+    /** The first token of a token's word in the context, or -1 where there is no such word. */
+    private int firstOfWord(Tokens tokens, int token) {
+      int first = inWord(tokens, token);
+      while (first > 0 && isOfWord(tokens, first - 1, tokens.word(token))) {
+        first--;
       }
-      return desired;
+      return first;
     }
 
-    /** The first token of a word of the context, or -1 where there is no such word. */
-    private int firstOfWord(Tokens tokens, int word) {
+    /** The last token of a token's word in the context, likewise. */
+    private int lastOfWord(Tokens tokens, int token) {
+      int last = inWord(tokens, token);
+      while (last >= 0
+          && last + 1 < tokens.length()
+          && isOfWord(tokens, last + 1, tokens.word(token))) {
+        last++;
+      }
+      return last;
+    }
+
+    /**
+     * A token of the word of the context that has the number of a token's word, as {@code
+     * word_to_tokens} finds it: a question that spells the CLS token has words of its own.
+     */
+    private int inWord(Tokens tokens, int token) {
+      int word = tokens.word(token);
+      if (isOfWord(tokens, token, word)) {
+        return token;
+      }
       for (int i = 0; i < tokens.length() && word >= 0; i++) {
-        if (tokens.sequences()[i] == CONTEXT && tokens.words()[i] == word) {
+        if (isOfWord(tokens, i, word)) {
           return i;
         }
       }
       return -1;
     }
 
-    /** The last token of a word of the context, or -1 where there is no such word. */
-    private int lastOfWord(Tokens tokens, int word) {
-      for (int i = tokens.length() - 1; i >= 0 && word >= 0; i--) {
-        if (tokens.sequences()[i] == CONTEXT && tokens.words()[i] == word) {
-          return i;
-        }
-      }
-      return -1;
+    private boolean isOfWord(Tokens tokens, int token, int word) {
+      return word >= 0 && tokens.sequence(token) == CONTEXT && tokens.word(token) == word;
     }
 
     /** Adds a span; the scores of answers with the same words are added up. */
-    private void add(Map<String, Answer> answers, EncodedRow row, Spans.Span span) {
-      Tokens tokens = row.tokens();
-      int first = alignToWords ? firstOfWord(tokens, tokens.words()[span.start()]) : -1;
-      int last = alignToWords ? lastOfWord(tokens, tokens.words()[span.end()]) : -1;
+    private void add(Map<String, Answer> answers, Tokens tokens, Spans.Span span) {
+      int first = alignToWords ? firstOfWord(tokens, span.start()) : -1;
+      int last = alignToWords ? lastOfWord(tokens, span.end()) : -1;
       boolean aligned = first >= 0 && last >= 0;
-      int start = tokens.starts()[aligned ? first : span.start()];
-      int end = tokens.ends()[aligned ? last : span.end()];
+      int start = tokens.start(aligned ? first : span.start());
+      int end = tokens.end(aligned ? last : span.end());
       String text = context.slice(start, end);
-      String lower = text.toLowerCase(Locale.ROOT);
       answers.merge(
-          lower,
+          text.toLowerCase(Locale.ROOT),
           new Answer(
               text,
               span.score(),
               start,
               end,
-              new Place(row, span.start(), span.end(), span.score())),
+              new Place(tokens, span.start(), span.end(), span.score())),
           Answer::plus);
     }
   }
@@ -328,14 +407,25 @@ public final class QuestionAnswering implements Task {
 
     /** The best spans of at most a length, best first. */
     List<Span> best(int count, int maxLength) {
-      List<Span> spans = new ArrayList<>();
+      int width = Math.min(maxLength, start.length);
+      long all = (long) start.length * width; // more than there are, since the last ones are cut
+      Best best = new Best((int) Math.min(count, all));
+      float likeliestEnd = Scores.max(end);
       for (int s = 0; s < start.length; s++) {
-        for (int e = s; e < Math.min(end.length, s + maxLength); e++) {
-          spans.add(new Span(s, e, start[s] * end[e]));
+        if (best.full() && start[s] * likeliestEnd <= best.least()) {
+          continue; // none that begins here is better than those before
+        }
+        for (int e = s; e < Math.min(end.length, s + width); e++) {
+          best.add(start[s] * end[e], Math.addExact(Math.multiplyExact(s, width), e - s));
         }
       }
-      spans.sort(Comparator.comparingDouble(Span::score).reversed());
-      return spans.subList(0, Math.min(count, spans.size()));
+      List<Span> spans = new ArrayList<>();
+      for (int place : best.places()) {
+        int s = place / width;
+        int e = s + place % width;
+        spans.add(new Span(s, e, start[s] * end[e]));
+      }
+      return spans;
     }
   }
 }

@@ -29,7 +29,9 @@ final class Sampler {
    * @param scores logarithms of weights, not all minus infinity
    */
   int draw(float[] scores) {
-    float[] probabilities = Scores.softmax(scores);
+    // Most of a vocabulary is excluded when one is drawn.
+    int[] tokens = Scores.included(scores);
+    float[] probabilities = Scores.softmax(Scores.of(tokens, scores));
     double sum = 0;
     for (float probability : probabilities) {
       sum += probability;
@@ -38,7 +40,7 @@ final class Sampler {
     int drawn = -1;
     for (int i = 0; i < probabilities.length; i++) {
       if (probabilities[i] > 0) {
-        drawn = i;
+        drawn = tokens[i];
         left -= probabilities[i];
         if (left < 0) {
           break;

@@ -1,5 +1,6 @@
 package org.labelstream.task;
 
+import java.util.Arrays;
 import java.util.List;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
@@ -50,6 +51,27 @@ final class Scores {
 
   static float max(float[] values) {
     return values[argmax(values)];
+  }
+
+  /** The places of the values that are not minus infinity, in their order. */
+  static int[] included(float[] values) {
+    int[] places = new int[values.length];
+    int count = 0;
+    for (int i = 0; i < values.length; i++) {
+      if (values[i] != Float.NEGATIVE_INFINITY) {
+        places[count++] = i;
+      }
+    }
+    return Arrays.copyOf(places, count);
+  }
+
+  /** The values at some places. */
+  static float[] of(int[] places, float[] values) {
+    float[] chosen = new float[places.length];
+    for (int i = 0; i < chosen.length; i++) {
+      chosen[i] = values[places[i]];
+    }
+    return chosen;
   }
 
   /** Whether one of the values is not a number. */

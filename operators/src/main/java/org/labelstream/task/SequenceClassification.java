@@ -1,11 +1,11 @@
 package org.labelstream.task;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.labelstream.engine.LoadedModel;
+import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.Tokens;
 import org.labelstream.model.LabelMapping;
 import org.labelstream.record.Prediction;
@@ -52,13 +52,17 @@ public final class SequenceClassification implements Task {
     String text = Required.field(event.text(), "text", "sequence classification");
     // An empty second text is none, as in transformers/tokenization_utils_fast.py.
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
-    Tokens tokens = model.tokenizer().encode(text, pair);
+    Detail[] details = event.explain() ? new Detail[] {Detail.PIECES, Detail.SPANS} : new Detail[0];
     int longest = model.folder().maxLength();
     Integer stride = parameters.integer("stride");
-    List<EncodedRow> rows =
-        stride == null
-            ? List.of(new EncodedRow(tokens.truncatedTo(longest)))
-            : EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
+    List<EncodedRow> rows;
+    if (stride == null) {
+      rows =
+          List.of(new EncodedRow(model.tokenizer().encodeTruncated(text, pair, longest, details)));
+    } else {
+      Tokens tokens = model.tokenizer().encode(text, pair, details);
+      rows = EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
+    }
     return new Classified(
         rows, pair == null ? List.of("text") : List.of("text", "text_pair"), parameters);
   }
@@ -87,19 +91,13 @@ public final class SequenceClassification implements Task {
     @Override
     public Prediction join() throws RejectedRecordException {
       float[] scores = meanScores();
-      List<Integer> ranking = new ArrayList<>(scores.length);
-      for (int i = 0; i < scores.length; i++) {
-        ranking.add(i);
-      }
-      ranking.sort(Comparator.comparing((Integer i) -> scores[i]).reversed()); // stable
-      Map<String, Object> fields = new LinkedHashMap<>();
-      fields.putAll(entry(ranking.get(0), scores));
+      Integer topK = parameters.has("top_k") ? parameters.integer("top_k") : Integer.valueOf(1);
+      int[] ranking = Best.places(scores, topK == null ? scores.length : topK);
+      Map<String, Object> fields = new LinkedHashMap<>(entry(ranking[0], scores));
       if (parameters.has("top_k")) {
-        Integer topK = parameters.integer("top_k");
         List<Object> best = new ArrayList<>();
-        for (int i :
-            ranking.subList(0, Math.min(topK == null ? scores.length : topK, scores.length))) {
-          best.add(entry(i, scores));
+        for (int index : ranking) {
+          best.add(entry(index, scores));
         }
         fields.put("scores", best);
       }

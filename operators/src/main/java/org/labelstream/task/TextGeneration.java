@@ -88,7 +88,9 @@ public final class TextGeneration implements Task {
   public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
     String prompt = Required.field(event.text(), "text", "text generation");
     Parameters given = defaults.overriddenBy(parameters);
-    Tokens encoded = model.tokenizer().encode(prompt, null);
+    Integer both = boundOfBoth();
+    Tokens encoded =
+        model.tokenizer().encodeEnd(prompt, both == null ? positions : Math.max(positions, both));
     int[] tokens = idsOf(encoded);
     GenerationSettings settings =
         GenerationSettings.of(
@@ -114,7 +116,7 @@ public final class TextGeneration implements Task {
                 + positions
                 + " positions: lower it");
       }
-      read = lastOf(tokens, encoded.special(), positions - settings.maxNewTokens());
+      read = lastOf(tokens, encoded, positions - settings.maxNewTokens());
     }
     return new Generation(
         prompt,
@@ -128,16 +130,21 @@ public final class TextGeneration implements Task {
         ErrorCode.INVALID_PARAMETER, Stage.DECODE, "in parameters, " + message);
   }
 
-  /** Older checkpoints bound prompt and new tokens together. */
   private Integer ownMaxNewTokens(int promptLength) {
+    Integer both = boundOfBoth();
+    return both == null ? null : Integer.valueOf(Math.max(1, both - promptLength));
+  }
+
+  /** Older checkpoints bound prompt and new tokens together; null where this one does not. */
+  private Integer boundOfBoth() {
     return model.folder().generationConfig().settings().get("max_length") instanceof Integer length
-        ? Integer.valueOf(Math.max(1, length - promptLength))
+        ? length
         : null;
   }
 
   private int[] idsOf(Tokens tokens) throws RejectedRecordException {
     if (tokens.length() > 0) {
-      return Arrays.stream(tokens.ids()).mapToInt(Math::toIntExact).toArray();
+      return tokens.ids();
     }
     if (manifest.bosTokenId() == null) {
       throw new RejectedRecordException(
@@ -149,9 +156,9 @@ public final class TextGeneration implements Task {
   }
 
   /** The last tokens of a prompt that is too long, behind the special ones that it begins with. */
-  private static int[] lastOf(int[] ids, boolean[] special, int room) {
+  private static int[] lastOf(int[] ids, Tokens encoded, int room) {
     int kept = 0;
-    while (kept < room - 1 && special[kept]) {
+    while (kept < room - 1 && encoded.special(kept)) {
       kept++;
     }
     int[] last = Arrays.copyOf(ids, room);

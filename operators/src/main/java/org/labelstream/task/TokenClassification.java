@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.labelstream.engine.LoadedModel;
+import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.TokenDecoder;
 import org.labelstream.engine.Tokens;
 import org.labelstream.model.LabelMapping;
@@ -58,11 +59,13 @@ public final class TokenClassification implements Task {
           Stage.DECODE,
           "in parameters, stride needs an aggregation_strategy other than none, since windows overlap: add one, such as simple");
     }
-    Tokens all = model.tokenizer().encode(text, null);
+    int longest = model.folder().maxLength();
+    Detail[] details = {Detail.PIECES, Detail.SPANS};
     List<EncodedRow> rows =
         stride == null
-            ? List.of(new EncodedRow(all.truncatedTo(model.folder().maxLength())))
-            : EncodedRow.windows(all, 0, model.folder().maxLength(), stride);
+            ? List.of(
+                new EncodedRow(model.tokenizer().encodeTruncated(text, null, longest, details)))
+            : EncodedRow.windows(model.tokenizer().encode(text, null, details), 0, longest, stride);
     return new Recognized(new CodePoints(text), rows, parameters);
   }
 
@@ -145,7 +148,7 @@ public final class TokenClassification implements Task {
         boolean bestCounts = false;
         for (EncodedRow candidate : rows) {
           for (int i = 0; i < candidate.length(); i++) {
-            if (candidate.tokens().special()[i]) {
+            if (candidate.tokens().special(i)) {
               continue;
             }
             float[] scores = scores(candidate, i);
@@ -209,19 +212,19 @@ public final class TokenClassification implements Task {
       Tokens tokens = row.tokens();
       List<PreEntity> entities = new ArrayList<>();
       for (int i = 0; i < tokens.length(); i++) {
-        if (tokens.special()[i]) {
+        if (tokens.special(i)) {
           continue;
         }
         float[] scores = scores(row, i);
-        int start = tokens.starts()[i];
-        int end = tokens.ends()[i];
-        String word = tokens.pieces()[i];
+        int start = tokens.start(i);
+        int end = tokens.end(i);
+        String word = tokens.piece(i);
         String source = text.slice(start, end);
         boolean subword =
             wordAware
                 ? word.codePointCount(0, word.length()) != end - start
                 : start > 0 && !text.slice(start - 1, start + 1).contains(" ");
-        if (manifest.unkTokenId() != null && tokens.ids()[i] == manifest.unkTokenId()) {
+        if (manifest.unkTokenId() != null && tokens.id(i) == manifest.unkTokenId()) {
           word = source;
           subword = false;
         }

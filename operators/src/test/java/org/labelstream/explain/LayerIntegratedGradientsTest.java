@@ -195,17 +195,16 @@ class LayerIntegratedGradientsTest {
       throws ReflectiveOperationException {
     Tokens token =
         new Tokens(
-            new long[] {7},
-            new long[1],
+            new int[] {7},
+            new byte[1],
+            new byte[1],
             new String[] {"a"},
-            new boolean[1],
             new int[1],
             new int[] {1},
-            new int[1],
-            new int[1],
-            false);
+            new int[1]);
     PathIntegral integral =
-        new PathIntegral(new EmbeddingPath(token, new long[] {0}, 0), Quadrature.gaussPatterson());
+        new PathIntegral(
+            new EmbeddingPath(token, token.replacedBy(0), 0), Quadrature.gaussPatterson());
     int ends = 0;
     for (List<Row> rows = integral.rows(); !rows.isEmpty(); rows = integral.refine()) {
       for (Row row : rows) {

@@ -3,13 +3,23 @@ package org.labelstream.task;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
+import static org.assertj.core.api.InstanceOfAssertFactories.STRING;
 
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.labelstream.engine.DeviceChoice;
+import org.labelstream.engine.LoadedModel;
+import org.labelstream.model.ModelFolder;
+import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Plan;
 import org.labelstream.task.QuestionAnswering.Spans;
 
 class QuestionAnsweringTest {
@@ -53,6 +63,70 @@ class QuestionAnsweringTest {
             });
     assertThat(spans.best(1_000, 3)).allMatch(span -> span.end() - span.start() < 3);
     assertThat(spans.best(1_000, 10_000)).hasSize(20 * 21 / 2);
+  }
+
+  @Test
+  void theBestSpansAreThoseOfASortOfAll() throws Exception {
+    Random random = new Random(3);
+    for (int round = 0; round < 300; round++) {
+      int length = 1 + random.nextInt(40);
+      float[] logits = new float[2 * length];
+      boolean[] desired = new boolean[length];
+      for (int i = 0; i < length; i++) {
+        desired[i] = random.nextInt(5) > 0;
+        logits[2 * i] = random.nextInt(3); // many equal
+        logits[2 * i + 1] = random.nextInt(300) - 150;
+      }
+      Spans spans = Spans.of(logits, desired);
+      int maxLength = 1 + random.nextInt(50);
+      List<Spans.Span> all = new ArrayList<>();
+      for (int start = 0; start < length; start++) {
+        for (int end = start; end < Math.min(length, start + maxLength); end++) {
+          all.add(new Spans.Span(start, end, spans.start()[start] * spans.end()[end]));
+        }
+      }
+      all.sort(Comparator.comparingDouble(Spans.Span::score).reversed());
+      int count = 1 + random.nextInt(30);
+      assertThat(spans.best(count, maxLength))
+          .isEqualTo(all.subList(0, Math.min(count, all.size())));
+    }
+  }
+
+  /** Which of the two it is decides what the sender can do. */
+  @Test
+  void aQuestionThatIsTooLongAndAStrideThatIsAreToldApart() throws Exception {
+    ModelFolder folder =
+        ModelFolder.read(
+            Path.of("src/test/resources/parity/bert-question_answering"),
+            ModelFolder.Verify.REQUIRED);
+    try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
+      Task task = QuestionAnswering.TYPE.factory().create(model);
+      String context = "The film was long. I slept well! ".repeat(40);
+      assertThatThrownBy(() -> plan(task, "Who slept? ".repeat(40), context, Map.of()))
+          .isInstanceOf(RejectedRecordException.class)
+          .hasMessageContaining("the question is too long to stand beside a part of its context")
+          .hasMessageContaining("shorten it")
+          .extracting(Throwable::getMessage, STRING)
+          .doesNotContain("doc_stride");
+      assertThatThrownBy(() -> plan(task, "Who slept?", context, Map.of("doc_stride", 60L)))
+          .isInstanceOf(RejectedRecordException.class)
+          .hasMessageContaining("in parameters, doc_stride")
+          .hasMessageContaining("stride of 60 tokens leaves no room")
+          .extracting(Throwable::getMessage, STRING)
+          .doesNotContain("question is too long");
+      assertThatThrownBy(
+              () -> plan(task, "Who slept?", context.repeat(40), Map.of("doc_stride", 50L)))
+          .isInstanceOf(RejectedRecordException.class)
+          .hasMessageContaining("in parameters, doc_stride")
+          .hasMessageContaining("windows of this text");
+    }
+  }
+
+  private static Plan plan(Task task, String question, String context, Map<String, Object> given)
+      throws RejectedRecordException {
+    return task.plan(
+        new TextEvent("t-0@0", null, null, question, context, false, null, Map.of()),
+        QuestionAnswering.TYPE.parameters().parse(given));
   }
 
   @ParameterizedTest

@@ -118,8 +118,7 @@ class TextGenerationTest {
   }
 
   private static int[] ids(LoadedModel model, String prompt) {
-    long[] ids = model.tokenizer().encode(prompt, null).ids();
-    return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
+    return model.tokenizer().encode(prompt, null).ids();
   }
 
   /** The best tokens one after the other, each from a sequence that is read anew as a whole. */
