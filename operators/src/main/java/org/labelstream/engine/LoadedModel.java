@@ -114,6 +114,10 @@ public final class LoadedModel implements AutoCloseable {
     TextTokenizer tokenizer = null;
     try {
       boolean gradients = file.equals(folder.manifest().explain());
+      if (!file.equals(ModelFolder.MODULE)) {
+        folder.requireUnchanged(
+            file); // the first explanation may come long after the folder was read
+      }
       module.load(
           folder.path(),
           file,
