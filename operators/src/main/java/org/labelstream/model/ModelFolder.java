@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -53,14 +54,16 @@ public record ModelFolder(
    * Reads a folder and checks that it is complete, unchanged since its export, and agrees with
    * itself.
    *
-   * @throws InvalidModelException with one sentence for the user, when it is not
+   * @throws InvalidModelException with one sentence for the user, when it is not; its cause is a
+   *     {@link NoSuchFileException} where the folder or a file of it is missing
    */
   public static ModelFolder read(Path path, Verify verify) {
     if (!Files.isDirectory(path)) {
       throw new InvalidModelException(
           path
               + (Files.exists(path) ? " is not a folder" : " does not exist")
-              + ": name a model folder, such as scripts/export_model.py writes");
+              + ": name a model folder, such as scripts/export_model.py writes",
+          new NoSuchFileException(path.toString()));
     }
     requireFiles(
         path, List.of(Manifest.FILE, MODULE, TOKENIZER, CHECKPOINT_CONFIG, ModelConfig.FILE));
@@ -93,6 +96,12 @@ public record ModelFolder(
   /** The first 8 hex digits of {@link #sha256}, which labelled records carry. */
   public String version() {
     return sha256.substring(0, 8);
+  }
+
+  /** The same folder in another place. */
+  public ModelFolder movedTo(Path other) {
+    return new ModelFolder(
+        other, nameOf(other), sha256, sums, manifest, config, generationConfig, labels);
   }
 
   /**
@@ -139,7 +148,8 @@ public record ModelFolder(
             path
                 + " has no "
                 + name
-                + ": the folder is incomplete; export the checkpoint again with scripts/export_model.py");
+                + ": the folder is incomplete; export the checkpoint again with scripts/export_model.py",
+            new NoSuchFileException(path.resolve(name).toString()));
       }
     }
   }

@@ -22,6 +22,8 @@ import org.labelstream.schedule.BatchPolicy;
  * @param timeout how long the model may work on a record, its waiting not counted
  * @param batch how rows are batched
  * @param verify whether SHA-256 sums must be there
+ * @param modelSha256 the SHA-256 that the model folder had at submission or that the job file pins,
+ *     in lower-case hex, or null where neither is known
  */
 public record InferenceSettings(
     String pipeline,
@@ -33,7 +35,8 @@ public record InferenceSettings(
     HashMap<String, Object> parameters,
     Duration timeout,
     Batching batch,
-    ModelFolder.Verify verify)
+    ModelFolder.Verify verify,
+    String modelSha256)
     implements Serializable {
 
   private static final int MAX_TOKENS_CPU = 256;
@@ -51,7 +54,8 @@ public record InferenceSettings(
         new HashMap<>(),
         Duration.ofSeconds(60),
         Batching.DEFAULT,
-        ModelFolder.Verify.IF_PRESENT);
+        ModelFolder.Verify.IF_PRESENT,
+        null);
   }
 
   /** The same with other task settings. */
@@ -66,7 +70,24 @@ public record InferenceSettings(
         new HashMap<>(others),
         timeout,
         batch,
-        verify);
+        verify,
+        modelSha256);
+  }
+
+  /** The same for the model folder with that SHA-256 only. */
+  public InferenceSettings withModelSha256(String sha256) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        device,
+        format,
+        maxValueBytes,
+        tombstones,
+        parameters,
+        timeout,
+        batch,
+        verify,
+        sha256);
   }
 
   /**
