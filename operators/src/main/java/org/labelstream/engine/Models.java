@@ -124,6 +124,10 @@ final class Models {
     TextTokenizer tokenizer = null;
     try {
       boolean gradients = file.equals(folder.manifest().explain());
+      if (!file.equals(ModelFolder.MODULE)) {
+        // The first explanation may come long after the folder was read.
+        folder.requireUnchanged(file);
+      }
       module.load(
           folder.path(),
           file,

@@ -25,6 +25,8 @@ import org.labelstream.schedule.LaneSettings;
  * @param callTimeout how long one call of the model may take
  * @param batch how rows are batched
  * @param verify whether SHA-256 sums must be there
+ * @param modelSha256 the SHA-256 that the model folder had at submission or that the job file pins,
+ *     in lower-case hex, or null where neither is known
  */
 public record InferenceSettings(
     String pipeline,
@@ -37,7 +39,8 @@ public record InferenceSettings(
     Duration timeout,
     Duration callTimeout,
     Batching batch,
-    ModelFolder.Verify verify)
+    ModelFolder.Verify verify,
+    String modelSha256)
     implements Serializable {
 
   private static final int MAX_TOKENS_CPU = 256;
@@ -58,7 +61,8 @@ public record InferenceSettings(
         Duration.ofSeconds(60),
         LaneSettings.CALL_TIMEOUT,
         Batching.DEFAULT,
-        ModelFolder.Verify.IF_PRESENT);
+        ModelFolder.Verify.IF_PRESENT,
+        null);
   }
 
   /** The same with other task settings. */
@@ -74,7 +78,24 @@ public record InferenceSettings(
         timeout,
         callTimeout,
         batch,
-        verify);
+        verify,
+        modelSha256);
+  }
+
+  /** The same for the model folder with that SHA-256 only. */
+  public InferenceSettings withModelSha256(String sha256) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        device,
+        format,
+        maxValueBytes,
+        tombstones,
+        parameters,
+        timeout,
+        batch,
+        verify,
+        sha256);
   }
 
   /**

@@ -1,8 +1,6 @@
 package org.labelstream.operator;
 
-import java.io.FileNotFoundException;
 import java.io.IOException;
-import java.nio.file.NoSuchFileException;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.RejectedExecutionException;
@@ -82,7 +80,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   transient TaskType type;
   transient Task task;
   transient EventCodec codec;
-  private transient ModelFetcher fetched;
+  private transient ModelFetcher.Lease fetched;
   private transient Parameters defaults;
 
   ModelFunction(InferenceSettings settings) {
@@ -130,8 +128,10 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     preparing = new TaskGroup();
     metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
     try {
-      fetched = ModelFetcher.fetch(settings.model());
-      ModelFolder folder = ModelFolder.read(fetched.folder(), settings.verify());
+      fetched =
+          ModelFetcher.instance()
+              .fetch(settings.model(), settings.verify(), settings.modelSha256());
+      ModelFolder folder = fetched.folder();
       folder.notices().forEach(LOG::info);
       type = InferenceFunction.taskType(folder);
       defaults = type.parameters().parse(settings.parameters());
@@ -140,8 +140,12 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       codec = new EventCodec(settings.pipeline(), settings.format(), settings.maxValueBytes());
       start();
       tellOfModel();
-    } catch (InvalidModelException | EngineException | IllegalArgumentException | LinkageError e) {
-      if (isPassing(e)) {
+    } catch (IOException
+        | InvalidModelException
+        | EngineException
+        | IllegalArgumentException
+        | LinkageError e) {
+      if (LoadFailure.of(e, settings.modelSha256() != null) == LoadFailure.PASSING) {
         throw new IOException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
       }
       // What is wrong here stays wrong however often the job restarts.
@@ -149,16 +153,6 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
           new IllegalStateException(
               "Pipeline " + settings.pipeline() + " cannot start: " + reason(e), e));
     }
-  }
-
-  /**
-   * Whether a storage did not answer, which a restart may find mended; what is not there will not
-   * be.
-   */
-  private static boolean isPassing(Throwable e) {
-    return e.getCause() instanceof IOException cause
-        && !(cause instanceof FileNotFoundException)
-        && !(cause instanceof NoSuchFileException);
   }
 
   private static String reason(Throwable e) {

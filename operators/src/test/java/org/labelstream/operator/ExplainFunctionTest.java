@@ -981,7 +981,8 @@ class ExplainFunctionTest {
                 Batching.DEFAULT.lookAhead(),
                 Batching.DEFAULT.maxAge(),
                 Batching.DEFAULT.linger()),
-            CLASSES.verify());
+            CLASSES.verify(),
+            CLASSES.modelSha256());
 
     assertThat(explanation(greedy, "a good film").has("importances")).isTrue();
   }

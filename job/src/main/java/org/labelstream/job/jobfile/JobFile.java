@@ -1,5 +1,6 @@
 package org.labelstream.job.jobfile;
 
+import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
@@ -237,11 +238,11 @@ public final class JobFile {
     Integer parallelism = section.positive("parallelism", null);
     ModelFolder.Verify verify =
         section.choice("verify", ModelFolder.Verify.class, ModelFolder.Verify.IF_PRESENT);
+    String pinned = sha256(section);
     section.finish();
 
     String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
-    TaskType type =
-        checkedTask(section, resolved, verify, parameterSection, parameters, explaining);
+    Seen seen = seen(section, resolved, verify, pinned, parameterSection, parameters, explaining);
     return new PipelineSpec(
         new InferenceSettings(
             name,
@@ -254,7 +255,8 @@ public final class JobFile {
             timeout,
             callTimeout,
             batching,
-            verify),
+            verify,
+            seen.sha256()),
         inputTopic,
         start,
         bounded,
@@ -262,7 +264,7 @@ public final class JobFile {
         deadLetterTopic,
         explaining,
         explanationTopic,
-        order != null ? order : type != null ? type.order() : Order.PARTITION,
+        order != null ? order : seen.type() != null ? seen.type().order() : Order.PARTITION,
         parallelism);
   }
 
@@ -415,28 +417,53 @@ public final class JobFile {
     return given == null || given.equalsIgnoreCase("auto") ? null : section.positive(key, null);
   }
 
+  private static String sha256(YamlSection section) {
+    String text = section.text("model-sha256");
+    if (text == null || text.strip().matches("[0-9A-Fa-f]{64}")) {
+      return text == null ? null : text.strip().toLowerCase(Locale.ROOT);
+    }
+    section.problem(
+        "model-sha256",
+        "is "
+            + text
+            + ", but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md computes");
+    return null;
+  }
+
   /**
-   * Finds here what would otherwise fail on every TaskManager.
+   * What is known of a model here.
    *
-   * @return the model's task, or null where it is not known here
+   * @param type its task, or null
+   * @param sha256 the SHA-256 that its folder must have where the job runs, or null
    */
-  private TaskType checkedTask(
+  private record Seen(TaskType type, String sha256) {}
+
+  /** Finds here what would otherwise fail on every TaskManager. */
+  private Seen seen(
       YamlSection section,
       String model,
       ModelFolder.Verify verify,
+      String pinned,
       YamlSection parameterSection,
       Map<String, Object> parameters,
       ExplainSettings explaining) {
+    Seen unseen = new Seen(null, pinned);
     if (model == null) {
-      return null;
+      return unseen;
     }
-    if (!ModelFetcher.isLocal(model)) {
-      notices.add(
-          model + " is remote: each TaskManager fetches and checks it when the job starts there.");
-      return null;
-    }
-    try {
-      ModelFolder folder = ModelFolder.read(ModelFetcher.localPath(model), verify);
+    try (ModelFetcher.Lease lease = ModelFetcher.instance().fetch(model, verify, null)) {
+      ModelFolder folder = lease.folder();
+      if (pinned != null && !pinned.equals(folder.sha256())) {
+        section.problem(
+            "model-sha256",
+            "is "
+                + pinned
+                + ", but "
+                + model
+                + " has "
+                + folder.sha256()
+                + ": put back the folder that was pinned, or pin this one");
+      }
       TaskType type = InferenceFunction.taskType(folder);
       type.parameters().parse(parameters);
       if (explaining != null
@@ -446,12 +473,19 @@ public final class JobFile {
             model
                 + " has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
       }
-      return type;
+      // Whether a store can be reached from here must not decide in which order records go out.
+      return new Seen(ModelFetcher.isLocal(model) ? type : null, folder.sha256());
+    } catch (IOException e) {
+      notices.add(
+          model
+              + " is remote and cannot be read from here: each TaskManager fetches and checks it when the job starts there. ("
+              + e.getMessage()
+              + ")");
     } catch (InvalidModelException e) {
       section.problem("model", "cannot be used: " + e.getMessage());
     } catch (IllegalArgumentException e) {
       parameterSection.problem(parameterSection.line(), "parameters: " + e.getMessage());
     }
-    return null;
+    return unseen;
   }
 }
