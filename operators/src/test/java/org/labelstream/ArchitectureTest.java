@@ -67,7 +67,7 @@ class ArchitectureTest {
       List.of(
           new Line(
               "operator",
-              List.of("explain", "task", "schedule", "engine", "codec", "model", "record"),
+              List.of("explain", "task", "schedule", "engine", "store", "codec", "model", "record"),
               List.of("org.apache.flink..", "org.slf4j..")),
           new Line("explain", List.of("task", "schedule", "engine", "model", "record"), List.of()),
           new Line("task", List.of("schedule", "engine", "model", "record"), List.of()),
@@ -76,6 +76,7 @@ class ArchitectureTest {
               "engine",
               List.of("schedule", "model"),
               List.of("ai.djl..", "com.google.gson..", "org.slf4j..")),
+          new Line("store", List.of("model"), List.of("org.apache.flink.core.fs..", "org.slf4j..")),
           new Line("codec", List.of("record"), List.of("com.fasterxml.jackson.core..")),
           new Line(
               "model",

@@ -93,6 +93,7 @@ public record InferenceSettings(
         tombstones,
         parameters,
         timeout,
+        callTimeout,
         batch,
         verify,
         sha256);

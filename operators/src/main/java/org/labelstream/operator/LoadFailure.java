@@ -14,6 +14,7 @@ import java.util.regex.Pattern;
 import org.apache.flink.core.fs.UnsupportedFileSystemSchemeException;
 import org.labelstream.engine.EngineException;
 import org.labelstream.model.InvalidModelException;
+import org.labelstream.store.ModelFetcher;
 
 /**
  * What a fault at the start of a stage is, judged by its whole chain of causes. {@code

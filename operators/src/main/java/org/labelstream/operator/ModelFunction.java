@@ -23,6 +23,7 @@ import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
 import org.labelstream.schedule.TaskGroup;
+import org.labelstream.store.ModelFetcher;
 import org.labelstream.task.Parameters;
 import org.labelstream.task.Task;
 import org.labelstream.task.TaskType;

@@ -42,6 +42,7 @@ import org.labelstream.record.Outcome;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.schedule.LaneSettings;
+import org.labelstream.store.RemoteFileSystem;
 import org.labelstream.task.TaskType.Order;
 
 @Timeout(120)

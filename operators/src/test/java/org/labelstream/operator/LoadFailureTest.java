@@ -22,6 +22,7 @@ import org.junit.jupiter.params.provider.FieldSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.labelstream.engine.EngineException;
 import org.labelstream.model.InvalidModelException;
+import org.labelstream.store.ModelFetcher;
 
 /** The table of docs/cluster.md. */
 class LoadFailureTest {

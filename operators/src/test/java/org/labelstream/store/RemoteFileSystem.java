@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.store;
 
 import java.io.FileInputStream;
 import java.io.FileNotFoundException;
@@ -16,17 +16,17 @@ import org.apache.flink.core.fs.local.LocalFileSystem;
 /** A store for tests, {@code remote:/path}: the files of this machine, with faults on demand. */
 public final class RemoteFileSystem extends LocalFileSystem {
 
-  static final URI ADDRESS = URI.create("remote:/");
+  public static final URI ADDRESS = URI.create("remote:/");
 
   /** The names of the files that were read, in turn. */
-  static final List<String> READ = new CopyOnWriteArrayList<>();
+  public static final List<String> READ = new CopyOnWriteArrayList<>();
 
   /** What reading does instead, or null. */
-  static volatile Fault fault;
+  public static volatile Fault fault;
 
   /** What a store does to a stream. */
   @FunctionalInterface
-  interface Fault {
+  public interface Fault {
     /** The bytes that come before the end, or the fault. */
     int read(String name, FileInputStream in, byte[] buffer, int offset, int length)
         throws IOException;
@@ -45,12 +45,12 @@ public final class RemoteFileSystem extends LocalFileSystem {
     }
   }
 
-  static void reset() {
+  public static void reset() {
     READ.clear();
     fault = null;
   }
 
-  static String address(java.nio.file.Path folder) {
+  public static String address(java.nio.file.Path folder) {
     return "remote:" + folder.toAbsolutePath().normalize();
   }
 

@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.store;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -34,10 +34,10 @@ public final class ModelFetcher implements AutoCloseable {
   private static final Logger LOG = LoggerFactory.getLogger(ModelFetcher.class);
 
   /** The cache folder cannot be used: a fault of this machine, not of the model. */
-  static final class CacheException extends IOException {
+  public static final class CacheException extends IOException {
     private static final long serialVersionUID = 1L;
 
-    CacheException(Path cache, Throwable cause) {
+    public CacheException(Path cache, Throwable cause) {
       super(
           "the cache folder "
               + cache

@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.store;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.store;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;

@@ -1,4 +1,4 @@
-package org.labelstream.operator;
+package org.labelstream.store;
 
 import java.io.FilterOutputStream;
 import java.io.IOException;
@@ -19,7 +19,7 @@ import java.util.stream.Stream;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.model.ModelFolder.Verify;
-import org.labelstream.operator.ModelFetcher.CacheException;
+import org.labelstream.store.ModelFetcher.CacheException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
