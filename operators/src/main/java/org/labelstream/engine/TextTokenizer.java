@@ -161,7 +161,7 @@ public final class TextTokenizer implements AutoCloseable {
     for (long limit = (long) CHARS_A_TOKEN * count; ; limit *= 4) {
       int cut =
           limit < text.length() / 2 ? cuts.previousBlank(text, text.length() - (int) limit) : 0;
-      if (cut < text.length() / 2) {
+      if (cut == 0 || cut < text.length() / 2) {
         return encode(text, null);
       }
       Tokens tokens = encode(text.substring(cut), null);

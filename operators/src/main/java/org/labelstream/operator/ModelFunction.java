@@ -126,6 +126,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   @Override
   public void open(OpenContext context) throws Exception {
+    RequiredEngine.check();
     preparing = new TaskGroup();
     metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
     try {

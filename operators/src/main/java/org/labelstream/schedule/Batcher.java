@@ -1,5 +1,6 @@
 package org.labelstream.schedule;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -68,8 +69,10 @@ public final class Batcher<R> {
   private final Object lock = new Object();
 
   /** Those that have not been served for longest come first. */
+  @GuardedBy("lock")
   private final Deque<Line<R>> lines = new ArrayDeque<>();
 
+  @GuardedBy("lock")
   private int size;
 
   /**
@@ -101,6 +104,7 @@ public final class Batcher<R> {
     }
   }
 
+  @GuardedBy("lock")
   private void addLine(List<R> rows) {
     if (rows.isEmpty()) {
       return;
@@ -170,6 +174,7 @@ public final class Batcher<R> {
     }
   }
 
+  @GuardedBy("lock")
   private boolean windowFillsBatch() {
     long tokens = 0;
     int seen = 0;
@@ -189,6 +194,7 @@ public final class Batcher<R> {
    *
    * @param inView the lines that they are from, which are taken out too; filled here
    */
+  @GuardedBy("lock")
   private List<Waiting<R>> takeWindow(List<Line<R>> inView) {
     while (inView.size() < policy.lookAhead() && !lines.isEmpty()) {
       inView.add(lines.pollFirst());
@@ -211,6 +217,7 @@ public final class Batcher<R> {
   }
 
   /** Puts back what is not in the run: lines that were served behind all others. */
+  @GuardedBy("lock")
   private void putBack(
       List<Waiting<R>> run, List<Waiting<R>> window, List<Line<R>> inView, long now) {
     Set<Waiting<R>> taken = new HashSet<>(run);

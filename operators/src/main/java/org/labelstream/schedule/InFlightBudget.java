@@ -1,5 +1,6 @@
 package org.labelstream.schedule;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -18,7 +19,11 @@ import java.util.Set;
 public final class InFlightBudget {
 
   private final long limit;
+
+  @GuardedBy("this")
   private final Set<Account> refused = new LinkedHashSet<>();
+
+  @GuardedBy("this")
   private long reserved;
 
   /**
@@ -54,6 +59,8 @@ public final class InFlightBudget {
   /** What one stage holds. */
   public final class Account implements AutoCloseable {
     private final Runnable freed;
+
+    @GuardedBy("InFlightBudget.this")
     private long held;
 
     private Account(Runnable freed) {
@@ -82,12 +89,19 @@ public final class InFlightBudget {
     public void release(long bytes) {
       List<Account> waiting;
       synchronized (InFlightBudget.this) {
-        held -= bytes;
-        reserved -= bytes;
-        waiting = new ArrayList<>(refused);
-        refused.clear();
+        waiting = giveBack(bytes);
       }
       waiting.forEach(account -> account.freed.run());
+    }
+
+    /** Those that were refused, who may try again. */
+    @GuardedBy("InFlightBudget.this")
+    private List<Account> giveBack(long bytes) {
+      held -= bytes;
+      reserved -= bytes;
+      List<Account> waiting = new ArrayList<>(refused);
+      refused.clear();
+      return waiting;
     }
 
     /** How much this account holds, in bytes. */
@@ -100,10 +114,12 @@ public final class InFlightBudget {
     /** Gives back all that it holds. */
     @Override
     public void close() {
-      release(held());
+      List<Account> waiting;
       synchronized (InFlightBudget.this) {
         refused.remove(this);
+        waiting = giveBack(held);
       }
+      waiting.forEach(account -> account.freed.run());
     }
   }
 }

@@ -1,5 +1,6 @@
 package org.labelstream.schedule;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -29,7 +30,11 @@ final class Request {
   private final long submitted = System.nanoTime();
   private final AtomicInteger open = new AtomicInteger();
   private final AtomicBoolean answered = new AtomicBoolean();
+
+  @GuardedBy("this")
   private long chargedNanos;
+
+  @GuardedBy("this")
   private long chargedUntil = submitted;
 
   Request(Plan plan, Lane.Answer answer) {

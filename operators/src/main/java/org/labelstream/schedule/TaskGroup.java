@@ -1,5 +1,6 @@
 package org.labelstream.schedule;
 
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.util.concurrent.Executor;
 
 /**
@@ -10,7 +11,10 @@ import java.util.concurrent.Executor;
  */
 public final class TaskGroup implements AutoCloseable {
 
+  @GuardedBy("this")
   private int unfinished;
+
+  @GuardedBy("this")
   private boolean closed;
 
   /**
