@@ -11,6 +11,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.schedule.InFlightBudget;
+import org.labelstream.schedule.Threads;
 import org.labelstream.schedule.Workers;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -87,13 +88,7 @@ public final class EngineRuntime implements AutoCloseable {
             IDLE_SECONDS,
             TimeUnit.SECONDS,
             new LinkedBlockingQueue<>(),
-            task -> {
-              Thread thread = new Thread(task, name + number.getAndIncrement());
-              thread.setDaemon(true);
-              // It must not keep the class loader of the job that happens to start it.
-              thread.setContextClassLoader(EngineRuntime.class.getClassLoader());
-              return thread;
-            });
+            task -> Threads.daemon(name + number.getAndIncrement(), task));
     pool.allowCoreThreadTimeOut(true);
     return pool;
   }

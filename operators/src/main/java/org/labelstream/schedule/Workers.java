@@ -3,7 +3,6 @@ package org.labelstream.schedule;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -76,7 +75,8 @@ public final class Workers {
 
   /** The threads from a first lease to the last one. */
   private final class Crew {
-    final ScheduledThreadPoolExecutor clock = new ScheduledThreadPoolExecutor(1, this::clockThread);
+    final ScheduledThreadPoolExecutor clock =
+        new ScheduledThreadPoolExecutor(1, task -> Threads.daemon("labelstream-clock", task));
     int hired;
     boolean dismissed;
 
@@ -88,24 +88,7 @@ public final class Workers {
     }
 
     void hire() {
-      start(new Thread(() -> work(this), "labelstream-worker-" + name + hired++)).start();
-    }
-
-    private Thread clockThread(Runnable task) {
-      return start(Executors.defaultThreadFactory().newThread(task), "labelstream-clock");
-    }
-
-    private Thread start(Thread thread, String called) {
-      thread.setName(called);
-      return start(thread);
-    }
-
-    private Thread start(Thread thread) {
-      thread.setDaemon(true);
-      // It outlives the task that happens to start it, so it must not keep that task's class loader
-      // by its context.
-      thread.setContextClassLoader(Workers.class.getClassLoader());
-      return thread;
+      Threads.daemon("labelstream-worker-" + name + hired++, () -> work(this)).start();
     }
   }
 
