@@ -44,11 +44,10 @@ enum LoadFailure {
               + "|too many open files",
           Pattern.CASE_INSENSITIVE);
 
-  /** As stores that are reached over HTTP refuse a caller. */
+  /** As stores that are reached over HTTP refuse a caller; addresses are in lower case. */
   private static final Pattern REFUSED =
       Pattern.compile(
-          "access denied|permission denied|forbidden|status code: 40[13]|InvalidAccessKeyId|SignatureDoesNotMatch",
-          Pattern.CASE_INSENSITIVE);
+          "Access ?Denied|[Pp]ermission denied|Forbidden|Status Code: 40[13]|InvalidAccessKeyId|SignatureDoesNotMatch");
 
   /** As clients of stores say it where no {@link IOException} is among the causes. */
   private static final Pattern NO_ANSWER =
@@ -96,6 +95,8 @@ enum LoadFailure {
   private static boolean isFinal(Throwable cause) {
     return cause instanceof CharacterCodingException
         || cause instanceof UnsupportedFileSystemSchemeException
+        || cause instanceof NoClassDefFoundError
+        || cause instanceof UnsatisfiedLinkError
         || FINAL.contains(cause.getClass().getSimpleName());
   }
 
@@ -106,6 +107,8 @@ enum LoadFailure {
     }
     boolean ours =
         cause instanceof InvalidModelException
+            || cause instanceof ModelFetcher.StoreException
+            || cause instanceof ModelFetcher.CacheException
             || cause instanceof EngineException
             || cause instanceof IllegalArgumentException;
     boolean repeats =

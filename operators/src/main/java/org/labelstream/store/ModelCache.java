@@ -207,8 +207,7 @@ final class ModelCache implements AutoCloseable {
   @Override
   public synchronized void close() {
     if (own != null) {
-      delete(own);
-      delete(lockOf(own));
+      deleteWithLock(own);
       release(lock);
       own = null;
       lock = null;
@@ -267,7 +266,6 @@ final class ModelCache implements AutoCloseable {
             FileLock dead = channel.tryLock()) {
           if (dead != null) {
             takeOver(root.resolve(name.substring(0, name.length() - LOCK.length())));
-            delete(file);
           }
         } catch (IOException | OverlappingFileLockException e) {
           LOG.debug("{} is another one's", file, e);
@@ -282,7 +280,15 @@ final class ModelCache implements AutoCloseable {
         Files.move(folder, own.resolve(LEFT).resolve(folder.getFileName()));
       }
     }
-    delete(dead);
+    deleteWithLock(dead);
+  }
+
+  /** What cannot be removed keeps its lock file, by which another process finds it. */
+  private static void deleteWithLock(Path folder) {
+    delete(folder);
+    if (!Files.exists(folder)) {
+      delete(lockOf(folder));
+    }
   }
 
   private static Path lockOf(Path folder) {

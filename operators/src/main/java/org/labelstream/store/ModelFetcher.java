@@ -49,6 +49,21 @@ public final class ModelFetcher implements AutoCloseable {
     }
   }
 
+  /** A store does not give a folder. */
+  static final class StoreException extends IOException {
+    private static final long serialVersionUID = 1L;
+
+    StoreException(String model, Throwable cause) {
+      super(
+          "the model folder "
+              + model
+              + " cannot be fetched ("
+              + cause.getMessage()
+              + "): check the address, and that Flink has the plugin and the permissions for it",
+          cause);
+    }
+  }
+
   /** The one of this process. */
   private static final class Instance {
     static final ModelFetcher OF_PROCESS = new ModelFetcher(ModelCache.ofProcess());
@@ -239,14 +254,8 @@ public final class ModelFetcher implements AutoCloseable {
               + e.getMessage()
               + "): check the address",
           e);
-    } catch (IOException | RuntimeException e) {
-      throw new IOException(
-          "the model folder "
-              + model
-              + " cannot be fetched ("
-              + e.getMessage()
-              + "): check the address, and that Flink has the plugin and the permissions for it",
-          e);
+    } catch (IOException | RuntimeException | LinkageError e) {
+      throw new StoreException(model, e);
     }
   }
 

@@ -28,7 +28,7 @@ import org.labelstream.store.ModelFetcher;
 class LoadFailureTest {
 
   private static Throwable fetched(Throwable cause) {
-    return new IOException("the model folder s3://m/reviews cannot be fetched", cause);
+    return new ModelFetcher.StoreException("s3://Forbidden/out of memory/timeout", cause);
   }
 
   private static Throwable loaded(Throwable cause) {
@@ -64,6 +64,7 @@ class LoadFailureTest {
           new ModelFetcher.CacheException(Path.of("/c"), new AccessDeniedException("/c")),
           new ModelFetcher.CacheException(Path.of("/c"), new NoSuchFileException("/c/part")),
           loaded(deep(new AccessDeniedException("/root/.djl.ai"))),
+          loaded(new ExceptionInInitializerError(new IOException("Input/output error"))),
           loaded(deep(new NoSuchFileException("/root/.djl.ai/pytorch"))),
           // memory
           loaded(deep(new RuntimeException("CUDA out of memory. Tried to allocate 2.00 MiB"))),
@@ -77,7 +78,7 @@ class LoadFailureTest {
           loaded(deep(new OutOfMemoryError("Cannot reserve 8 bytes of direct buffer memory"))),
           new UnsatisfiedLinkError("failed to map segment: Cannot allocate memory"),
           // the store
-          fetched(new IOException("Input/output error")),
+          fetched(new IOException("s3://forbidden/reviews: Input/output error")),
           fetched(deep(new SocketTimeoutException("Read timed out"))),
           fetched(deep(new ConnectException("Connection refused"))),
           fetched(deep(new UnknownHostException("namenode"))),
@@ -103,6 +104,7 @@ class LoadFailureTest {
           new IllegalArgumentException("top_k is \"out of memory\", but must be a whole number"),
           // what the store says
           fetched(new UnsupportedFileSystemSchemeException("s3 is not known")),
+          fetched(new NoClassDefFoundError("org/apache/hadoop/conf/Configuration")),
           fetched(deep(new AccessDeniedException("s3://m/reviews"))),
           fetched(deep(new AccessControlException())),
           fetched(deep(new RuntimeException("Access Denied (Service: S3, Status Code: 403)"))),
