@@ -3,6 +3,7 @@ package org.labelstream.job;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
+import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.client.deployment.ClusterClientFactory;
 import org.apache.flink.client.deployment.ClusterDescriptor;
 import org.apache.flink.client.deployment.DefaultClusterClientServiceLoader;
@@ -22,14 +23,15 @@ final class RunningJobs {
 
   private static final int ANSWER_WITHIN_SECONDS = 5;
 
+  private static final Set<JobStatus> ENDING = Set.of(JobStatus.CANCELLING, JobStatus.FAILING);
+
   private RunningJobs() {}
 
   /**
    * Their names; none where there is no such cluster, as in application mode, or it does not say.
    */
   static Set<String> of(StreamExecutionEnvironment env) {
-    Configuration configuration = new Configuration();
-    configuration.addAll((Configuration) env.getConfiguration());
+    Configuration configuration = Configuration.fromMap(env.getConfiguration().toMap());
     String target = configuration.get(DeploymentOptions.TARGET);
     Set<String> names = new TreeSet<>();
     if (target == null || !(target.equals("remote") || target.endsWith("-session"))) {
@@ -59,7 +61,7 @@ final class RunningJobs {
       try (ClusterClient<T> client = provider.getClusterClient()) {
         for (JobStatusMessage job :
             client.listJobs().get(ANSWER_WITHIN_SECONDS, TimeUnit.SECONDS)) {
-          if (!job.getJobState().isGloballyTerminalState()) {
+          if (!ENDING.contains(job.getJobState()) && !job.getJobState().isTerminalState()) {
             names.add(job.getJobName());
           }
         }

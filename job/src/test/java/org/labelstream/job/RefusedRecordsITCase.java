@@ -5,6 +5,7 @@ import static org.labelstream.job.Topics.bytes;
 import static org.labelstream.job.Topics.headers;
 import static org.labelstream.job.Topics.text;
 
+import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -19,7 +20,9 @@ import org.apache.flink.api.common.JobID;
 import org.apache.flink.client.program.ClusterClient;
 import org.apache.flink.runtime.client.JobStatusMessage;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.test.junit5.InjectClusterClient;
+import org.apache.flink.test.junit5.InjectClusterRESTAddress;
 import org.apache.flink.test.junit5.MiniClusterExtension;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.TransactionListing;
@@ -179,7 +182,8 @@ class RefusedRecordsITCase {
   /** As a second job of the same name does it. */
   @Test
   void aFencedProducerCostsItsJobARestartAndNotTheTaskManager(
-      @InjectClusterClient ClusterClient<?> cluster) throws Exception {
+      @InjectClusterClient ClusterClient<?> cluster, @InjectClusterRESTAddress URI rest)
+      throws Exception {
     for (String topic : List.of("texts-fenced", "labels-fenced", "dead-fenced")) {
       kafka.createTopic(topic, 1);
     }
@@ -203,6 +207,10 @@ class RefusedRecordsITCase {
     List<ConsumerRecord<byte[], byte[]>> labels =
         topics.readUntil("labels-fenced", some -> some.size() >= RECORDS, Duration.ofSeconds(60));
 
+    assertThat(
+            RunningJobs.of(
+                StreamExecutionEnvironment.createRemoteEnvironment(rest.getHost(), rest.getPort())))
+        .containsExactly("job-fenced");
     assertThat(labels).hasSize(RECORDS);
     assertThat(topics.read("labels-fenced")).as("none twice").hasSize(RECORDS);
     JobID id =

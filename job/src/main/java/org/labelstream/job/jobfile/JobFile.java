@@ -100,8 +100,12 @@ public final class JobFile {
     JobFile reader = new JobFile(resolve);
     JobSpec spec = reader.read(parse(file, text));
     if (!reader.problems.isEmpty()) {
-      reader.problems.sort(Comparator.comparingInt(Problem::line));
-      throw new InvalidJobException(file, reader.problems);
+      throw new InvalidJobException(
+          file,
+          reader.problems.stream()
+              .distinct() // consumer and producer may refuse the same
+              .sorted(Comparator.comparingInt(Problem::line))
+              .toList());
     }
     return spec;
   }
@@ -203,7 +207,9 @@ public final class JobFile {
     Delivery delivery = job.choice("delivery", Delivery.class, Delivery.AT_LEAST_ONCE);
     boolean exactlyOnce = delivery == Delivery.EXACTLY_ONCE;
     refused(kafka, "consumer", KafkaProperties.consumerProblems(consumer));
-    refused(kafka, "producer", KafkaProperties.producerProblems(producer, exactlyOnce));
+    Map<String, String> refusals = KafkaProperties.producerProblems(producer, exactlyOnce);
+    refusals.remove("max.request.size"); // told above
+    refused(kafka, "producer", refusals);
     YamlSection flinkSection = job.section("flink");
     Map<String, String> flink = flinkSection.properties();
     for (String option : flink.keySet()) {

@@ -13,7 +13,6 @@ import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.common.config.provider.DirectoryConfigProvider;
-import org.apache.kafka.common.config.provider.EnvVarConfigProvider;
 import org.apache.kafka.common.config.provider.FileConfigProvider;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -36,7 +35,7 @@ public final class KafkaProperties {
   public static Map<String, String> withProviders(Map<String, String> given) {
     Map<String, String> properties = new HashMap<>(given);
     properties.putIfAbsent("config.providers", "env,file,dir");
-    properties.putIfAbsent("config.providers.env.class", EnvVarConfigProvider.class.getName());
+    properties.putIfAbsent("config.providers.env.class", SetVariables.class.getName());
     properties.putIfAbsent("config.providers.file.class", FileConfigProvider.class.getName());
     properties.putIfAbsent("config.providers.dir.class", DirectoryConfigProvider.class.getName());
     return properties;
@@ -87,8 +86,7 @@ public final class KafkaProperties {
     Map<String, String> problems = problems(ConsumerConfig.configDef(), properties);
     if (problems.isEmpty()) {
       try {
-        ConsumerConfig checked = new ConsumerConfig(properties);
-        checked.unused();
+        ConsumerConfig unused = new ConsumerConfig(properties);
       } catch (ConfigException e) {
         problems.put("", withoutFullStop(e.getMessage()));
       }

@@ -115,7 +115,7 @@ public final class KafkaPipelines {
         KafkaSource.<SourceRecord>builder()
             .setProperties(properties)
             .setGroupId(job.consumer().get("group.id") + "-" + pipeline.name())
-            .setTopics(pipeline.inputTopic())
+            .setKafkaSubscriber(new InputTopic(pipeline.inputTopic()))
             .setStartingOffsets(offsets(pipeline.start()))
             .setDeserializer(new KafkaSourceRecords());
     if (pipeline.bounded()) {

@@ -2,8 +2,10 @@ package org.labelstream.job.kafka;
 
 import java.util.EnumMap;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.kafka.common.compress.Compression;
@@ -66,17 +68,18 @@ final class OutputTopics implements OutputLog {
   public void check(boolean restored) {
     Preflight.Findings findings = preflight.run();
     findings.notices().forEach(LOG::info);
-    if (findings.lasting().isEmpty() && findings.passing().isEmpty()) {
+    Set<String> lasting = new LinkedHashSet<>(findings.lasting());
+    lasting.addAll(findings.absent());
+    if (lasting.isEmpty() && findings.passing().isEmpty()) {
       return;
     }
     String all =
         "The job cannot work with Kafka:\n"
             + String.join(
-                "\n",
-                Stream.concat(findings.lasting().stream(), findings.passing().stream()).toList());
-    if (restored && findings.lasting().isEmpty()) {
+                "\n", Stream.concat(lasting.stream(), findings.passing().stream()).toList());
+    if (restored && lasting.isEmpty()) {
       LOG.warn("{}\nIt goes on from its checkpoint as soon as that has passed.", all);
-    } else if (restored || findings.lasting().isEmpty()) {
+    } else if (restored || lasting.isEmpty()) {
       // Without a restart what the checkpoint holds would be lost.
       throw new IllegalStateException(all);
     } else {

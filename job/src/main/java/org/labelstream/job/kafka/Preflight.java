@@ -56,7 +56,11 @@ public final class Preflight implements Serializable {
   private static final long serialVersionUID = 1L;
 
   private static final Duration CONNECT_WITHIN = Duration.ofSeconds(3);
-  private static final Duration ANSWER_WITHIN = Duration.ofSeconds(15);
+
+  /** Of one client, or of the two where readers and writers differ. */
+  private static final Duration ANSWER_WITHIN = Duration.ofSeconds(13);
+
+  private static final Duration EACH_WITHIN = Duration.ofSeconds(6);
 
   /** A dead letter that has lost its value still has its place and its message. */
   private static final long LEAST_DEAD_LETTER_BYTES = 8 << 10;
@@ -145,15 +149,14 @@ public final class Preflight implements Serializable {
   /** Asks. */
   public Findings run() {
     Findings findings = new Findings();
-    Map<String, Object> reading = AdminProperties.of(consumer);
-    Map<String, Object> writing = AdminProperties.of(producer);
+    Map<String, Object> reading = AdminProperties.withUnset(consumer);
+    Map<String, Object> writing = AdminProperties.withUnset(producer);
     if (reading.equals(writing)) {
-      new Asking(findings, reading, "kafka.common").run(true, true);
+      new Asking(findings, reading, "kafka.common", ANSWER_WITHIN).run(true, true);
     } else {
-      new Asking(findings, reading, "kafka.consumer").run(true, false);
-      new Asking(findings, writing, "kafka.producer").run(false, true);
+      new Asking(findings, reading, "kafka.consumer", EACH_WITHIN).run(true, false);
+      new Asking(findings, writing, "kafka.producer", EACH_WITHIN).run(false, true);
     }
-    // Once refused, the reasons of each further question are the same.
     return findings;
   }
 
@@ -162,10 +165,13 @@ public final class Preflight implements Serializable {
     private final Findings findings;
     private final Map<String, Object> properties;
     private final String section;
-    private final long deadline = System.nanoTime() + ANSWER_WITHIN.toNanos();
+    private final Duration answerWithin;
+    private long deadline;
     private boolean goOn = true;
 
-    Asking(Findings findings, Map<String, Object> properties, String section) {
+    Asking(
+        Findings findings, Map<String, Object> properties, String section, Duration answerWithin) {
+      this.answerWithin = answerWithin;
       this.findings = findings;
       this.properties = properties;
       this.section = section;
@@ -176,6 +182,7 @@ public final class Preflight implements Serializable {
       if (resolved == null || !isReachable(resolved.get("bootstrap.servers"))) {
         return;
       }
+      deadline = System.nanoTime() + answerWithin.toNanos();
       try (Admin admin = Admin.create(properties)) {
         try {
           Collection<Node> nodes = ask(admin.describeCluster().nodes()).orElse(List.of());
@@ -234,6 +241,7 @@ public final class Preflight implements Serializable {
     /** Whether any of the first brokers takes a connection. */
     private boolean isReachable(String servers) {
       List<String> reasons = new ArrayList<>();
+      long until = System.nanoTime() + CONNECT_WITHIN.toNanos();
       for (String server : servers.split(",", -1)) {
         Matcher address = ADDRESS.matcher(server.strip());
         if (!address.matches()) {
@@ -246,7 +254,8 @@ public final class Preflight implements Serializable {
                       + ", which is not of the form host:port");
           return false;
         }
-        String reason = unreachable(address.group(1), Integer.parseInt(address.group(2)));
+        int left = (int) Math.max(200, (until - System.nanoTime()) / 1_000_000);
+        String reason = unreachable(address.group(1), Integer.parseInt(address.group(2)), left);
         if (reason == null) {
           return true;
         }
@@ -654,9 +663,9 @@ public final class Preflight implements Serializable {
     return entry == null || entry.value() == null ? "" : entry.value();
   }
 
-  private static String unreachable(String host, int port) {
+  private static String unreachable(String host, int port, int withinMillis) {
     try (Socket socket = new Socket()) {
-      socket.connect(new InetSocketAddress(host, port), (int) CONNECT_WITHIN.toMillis());
+      socket.connect(new InetSocketAddress(host, port), withinMillis);
       return null;
     } catch (UnknownHostException e) {
       return "there is no host of that name";
