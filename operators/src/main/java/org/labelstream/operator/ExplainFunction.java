@@ -2,6 +2,7 @@ package org.labelstream.operator;
 
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
@@ -74,6 +75,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
   @Override
   void start() {
+    outputs.log().open();
     owed = new AtomicInteger();
     metrics.gauge("explanations_owed", owed::get);
     if (model.folder().manifest().explain() == null) {
@@ -125,6 +127,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     if (gradients != null) {
       gradients.close();
     }
+    outputs.log().close();
   }
 
   @Override
@@ -179,15 +182,12 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     @Override
     public void predicted(Prediction explanation) {
       OutputRecord whole = outputs.explanation(record, value(explanation.fields()));
-      if (outputs.fits(whole)) {
+      Optional<DeadLetter> refusal = outputs.log().refusal(whole);
+      if (refusal.isEmpty()) {
         metrics.succeeded(System.nanoTime() - came);
         answer(whole);
       } else {
-        failed(
-            "the explanation would have "
-                + OutputRecords.size(whole)
-                + " bytes, but the producer's max.request.size is "
-                + outputs.maxRecordBytes());
+        failed(refusal.get().message());
       }
     }
 

@@ -5,8 +5,10 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -34,6 +36,12 @@ import org.labelstream.task.TaskType;
 import org.labelstream.task.TaskType.Order;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
+import org.snakeyaml.engine.v2.common.Anchor;
+import org.snakeyaml.engine.v2.events.AliasEvent;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 import org.snakeyaml.engine.v2.nodes.Node;
@@ -50,6 +58,7 @@ public final class JobFile {
    */
   private static final String NAME = "[A-Za-z0-9._-]{1,100}";
 
+  private static final int MAX_DEPTH = 50;
   private static final int STEPS = 50;
   private static final int MAX_STEPS = 1_000;
   private static final double SHARE = 0.2;
@@ -91,8 +100,12 @@ public final class JobFile {
     JobFile reader = new JobFile(resolve);
     JobSpec spec = reader.read(parse(file, text));
     if (!reader.problems.isEmpty()) {
-      reader.problems.sort(Comparator.comparingInt(Problem::line));
-      throw new InvalidJobException(file, reader.problems);
+      throw new InvalidJobException(
+          file,
+          reader.problems.stream()
+              .distinct() // consumer and producer may refuse the same
+              .sorted(Comparator.comparingInt(Problem::line))
+              .toList());
     }
     return spec;
   }
@@ -107,6 +120,7 @@ public final class JobFile {
             .setSchema(new CoreSchema())
             .build();
     try {
+      boundedIn(file, new Parse(settings).parseString(text));
       return new Compose(settings)
           .composeString(text)
           .orElseThrow(
@@ -119,6 +133,38 @@ public final class JobFile {
           file, List.of(new Problem(line, "this is not YAML: " + e.getProblem())));
     } catch (YamlEngineException e) {
       throw new InvalidJobException(file + " is not YAML: " + e.getMessage());
+    }
+  }
+
+  /**
+   * Refuses what would be read for ever, or deeper than the stack: it is known from the events,
+   * which nest nothing.
+   */
+  private static void boundedIn(String file, Iterable<Event> events) {
+    Deque<String> open = new ArrayDeque<>();
+    for (Event event : events) {
+      int line = event.getStartMark().map(mark -> mark.getLine() + 1).orElse(1);
+      if (event instanceof CollectionStartEvent start) {
+        open.push(start.getAnchor().map(Anchor::getValue).orElse(""));
+        if (open.size() > MAX_DEPTH) {
+          throw new InvalidJobException(
+              file,
+              List.of(
+                  new Problem(
+                      line, "values are nested more than " + MAX_DEPTH + " deep: flatten them")));
+        }
+      } else if (event instanceof CollectionEndEvent) {
+        open.pop();
+      } else if (event instanceof AliasEvent alias && open.contains(alias.getAlias().getValue())) {
+        throw new InvalidJobException(
+            file,
+            List.of(
+                new Problem(
+                    line,
+                    "*"
+                        + alias.getAlias().getValue()
+                        + " stands within the value that it names, which would hold itself: write the value out")));
+      }
     }
   }
 
@@ -159,16 +205,45 @@ public final class JobFile {
           "kafka.consumer.group.id is missing: add it, as in consumer: {group.id: my-job}");
     }
     Delivery delivery = job.choice("delivery", Delivery.class, Delivery.AT_LEAST_ONCE);
-    Map<String, String> flink = job.section("flink").properties();
+    boolean exactlyOnce = delivery == Delivery.EXACTLY_ONCE;
+    refused(kafka, "consumer", KafkaProperties.consumerProblems(consumer));
+    Map<String, String> refusals = KafkaProperties.producerProblems(producer, exactlyOnce);
+    refusals.remove("max.request.size"); // told above
+    refused(kafka, "producer", refusals);
+    YamlSection flinkSection = job.section("flink");
+    Map<String, String> flink = flinkSection.properties();
+    for (String option : flink.keySet()) {
+      FlinkOptions.meant(option)
+          .ifPresent(
+              meant ->
+                  flinkSection.problem(
+                      option, "is no option of Flink: did you mean " + meant + "?"));
+    }
     job.finish();
     return new JobSpec(
-        name,
-        pipelines,
-        consumer,
-        producer,
-        delivery == Delivery.EXACTLY_ONCE,
-        flink,
-        List.copyOf(notices));
+        name, pipelines, consumer, producer, exactlyOnce, flink, List.copyOf(notices));
+  }
+
+  /** Notes what Kafka says about properties, each where it is given. */
+  private static void refused(YamlSection kafka, String client, Map<String, String> refusals) {
+    YamlSection own = kafka.section(client);
+    YamlSection common = kafka.section("common");
+    refusals.forEach(
+        (property, refusal) -> {
+          if (own.has(property)) {
+            own.problem(property, refusal);
+          } else if (common.has(property)) {
+            common.problem(property, refusal);
+          } else {
+            own.problem(
+                own.line(),
+                "kafka."
+                    + client
+                    + (property.isEmpty()
+                        ? " is refused by Kafka: " + refusal
+                        : "." + property + " " + refusal));
+          }
+        });
   }
 
   private static Map<String, String> merged(Map<String, String> common, Map<String, String> own) {
@@ -213,12 +288,18 @@ public final class JobFile {
     input.finish();
 
     String outputTopic = output(section, inputTopic);
-    String deadLetterTopic = deadLetters(section, inputTopic);
+    String deadLetterTopic = deadLetters(section, inputTopic, outputTopic);
     YamlSection explanations = section.section("explanations");
     String explanationTopic = null;
     ExplainSettings explaining = null;
     if (section.has("explanations")) {
       explanationTopic = outputTopic(explanations, inputTopic);
+      if (explanationTopic != null
+          && (explanationTopic.equals(outputTopic) || explanationTopic.equals(deadLetterTopic))) {
+        explanations.problem(
+            "topic",
+            "is that of labels or of dead letters, so consumers could not tell them apart: name another");
+      }
       explaining = explaining(explanations);
     }
     YamlSection parameterSection = section.section("parameters");
@@ -333,9 +414,14 @@ public final class JobFile {
     return topic;
   }
 
-  private static String deadLetters(YamlSection pipeline, String inputTopic) {
+  private static String deadLetters(YamlSection pipeline, String inputTopic, String outputTopic) {
     YamlSection section = pipeline.section("dead-letters");
     String topic = outputTopic(section, inputTopic);
+    if (topic != null && topic.equals(outputTopic)) {
+      section.problem(
+          "topic",
+          "is the output's topic, so consumers would take dead letters for labels: name another");
+    }
     String maxShare = section.text("max-share");
     if (maxShare != null && !maxShare.equalsIgnoreCase("off")) {
       section.problem("max-share", "is not available in this version: set it to off, or remove it");

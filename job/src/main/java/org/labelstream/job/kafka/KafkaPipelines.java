@@ -1,6 +1,7 @@
 package org.labelstream.job.kafka;
 
 import java.time.Duration;
+import java.util.EnumMap;
 import java.util.Map;
 import java.util.Properties;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
@@ -14,12 +15,10 @@ import org.apache.flink.streaming.api.datastream.SideOutputDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
-import org.apache.kafka.common.config.provider.DirectoryConfigProvider;
-import org.apache.kafka.common.config.provider.EnvVarConfigProvider;
-import org.apache.kafka.common.config.provider.FileConfigProvider;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.job.jobfile.KafkaProperties;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ModelOperatorFactory;
 import org.labelstream.operator.OutcomeRouter;
@@ -27,6 +26,7 @@ import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.record.OutputRecord.Destination;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.task.TaskType.Order;
 
@@ -36,23 +36,11 @@ import org.labelstream.task.TaskType.Order;
  */
 public final class KafkaPipelines {
 
-  /** The producer's default for {@code max.request.size}, in bytes. */
-  private static final int MAX_REQUEST_BYTES = 1 << 20;
-
-  /** The producer's default for {@code buffer.memory}, in bytes. */
-  private static final long BUFFER_BYTES = 32 << 20;
-
-  /**
-   * Below the broker's default for {@code message.timestamp.after.max.ms}, an hour by its own
-   * clock.
-   */
-  private static final Duration MAX_FUTURE = Duration.ofMinutes(55);
-
   /**
    * Below any broker's {@code transaction.max.timeout.ms} (15 minutes by default), which would
    * refuse the connector's hour.
    */
-  private static final Duration TRANSACTION_TIMEOUT = Duration.ofMinutes(15);
+  static final Duration TRANSACTION_TIMEOUT = Duration.ofMinutes(15);
 
   private final JobSpec job;
 
@@ -79,7 +67,7 @@ public final class KafkaPipelines {
             .name(name + "/infer")
             .uid(name + "/infer")
             .setParallelism(parallelism);
-    OutputRecords outputs = new OutputRecords(name, maxRequestBytes(), MAX_FUTURE.toMillis());
+    OutputRecords outputs = new OutputRecords(name, topics(pipeline));
     SingleOutputStreamOperator<OutputRecord> labelled =
         outcomes
             .process(new OutcomeRouter(outputs, when(pipeline)))
@@ -93,6 +81,16 @@ public final class KafkaPipelines {
       out = out.union(explain(pipeline, labelled.getSideOutput(OutcomeRouter.TO_EXPLAIN), outputs));
     }
     out.sinkTo(sink(pipeline)).name(name + "/sink").uid(name + "/sink").setParallelism(parallelism);
+  }
+
+  private OutputTopics topics(PipelineSpec pipeline) {
+    Map<Destination, String> topics = new EnumMap<>(Destination.class);
+    topics.put(Destination.LABELS, pipeline.outputTopic());
+    topics.put(Destination.DEAD_LETTERS, pipeline.deadLetterTopic());
+    if (pipeline.explanationTopic() != null) {
+      topics.put(Destination.EXPLANATIONS, pipeline.explanationTopic());
+    }
+    return new OutputTopics(Preflight.of(job, pipeline), topics, job.producer());
   }
 
   private static When when(PipelineSpec pipeline) {
@@ -117,7 +115,7 @@ public final class KafkaPipelines {
         KafkaSource.<SourceRecord>builder()
             .setProperties(properties)
             .setGroupId(job.consumer().get("group.id") + "-" + pipeline.name())
-            .setTopics(pipeline.inputTopic())
+            .setKafkaSubscriber(new InputTopic(pipeline.inputTopic()))
             .setStartingOffsets(offsets(pipeline.start()))
             .setDeserializer(new KafkaSourceRecords());
     if (pipeline.bounded()) {
@@ -140,45 +138,34 @@ public final class KafkaPipelines {
     return OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST);
   }
 
-  private KafkaSink<OutputRecord> sink(PipelineSpec pipeline) {
+  private OutputSink sink(PipelineSpec pipeline) {
     Properties properties = properties(job.producer());
     properties.putIfAbsent("transaction.timeout.ms", Long.toString(TRANSACTION_TIMEOUT.toMillis()));
-    return KafkaSink.<OutputRecord>builder()
-        .setKafkaProducerConfig(properties)
-        .setDeliveryGuarantee(
-            job.exactlyOnce() ? DeliveryGuarantee.EXACTLY_ONCE : DeliveryGuarantee.AT_LEAST_ONCE)
-        .setTransactionalIdPrefix(job.name() + "/" + pipeline.name())
-        .setRecordSerializer(
-            new KafkaOutputRecords(
-                pipeline.outputTopic(),
-                pipeline.deadLetterTopic(),
-                pipeline.explanationTopic(),
-                pipeline.order() == Order.PARTITION))
-        .build();
+    properties.merge(
+        "interceptor.classes",
+        RefusedRecords.class.getName(),
+        (theirs, ours) -> theirs + "," + ours);
+    return new OutputSink(
+        KafkaSink.<OutputRecord>builder()
+            .setKafkaProducerConfig(properties)
+            .setDeliveryGuarantee(
+                job.exactlyOnce()
+                    ? DeliveryGuarantee.EXACTLY_ONCE
+                    : DeliveryGuarantee.AT_LEAST_ONCE)
+            .setTransactionalIdPrefix(job.name() + "/" + pipeline.name())
+            .setRecordSerializer(
+                new KafkaOutputRecords(
+                    pipeline.outputTopic(),
+                    pipeline.deadLetterTopic(),
+                    pipeline.explanationTopic(),
+                    pipeline.order() == Order.PARTITION))
+            .build());
   }
 
-  /** The largest record that the producer sends; a record must also fit into its buffer. */
-  private long maxRequestBytes() {
-    String request = job.producer().get("max.request.size");
-    String buffer = job.producer().get("buffer.memory");
-    long bytes = request == null ? MAX_REQUEST_BYTES : Long.parseLong(request.strip());
-    return buffer != null && buffer.strip().matches("[0-9]{1,18}")
-        ? Math.min(bytes, Long.parseLong(buffer.strip()))
-        : Math.min(bytes, BUFFER_BYTES);
-  }
-
-  /**
-   * The user's properties, and Kafka's own providers for the secrets in them, which the clients
-   * resolve where they run.
-   */
   private static Properties properties(Map<String, String> given) {
     Properties properties = new Properties();
-    properties.putAll(given);
+    properties.putAll(KafkaProperties.withProviders(given));
     properties.remove("group.id");
-    properties.putIfAbsent("config.providers", "env,file,dir");
-    properties.putIfAbsent("config.providers.env.class", EnvVarConfigProvider.class.getName());
-    properties.putIfAbsent("config.providers.file.class", FileConfigProvider.class.getName());
-    properties.putIfAbsent("config.providers.dir.class", DirectoryConfigProvider.class.getName());
     return properties;
   }
 }

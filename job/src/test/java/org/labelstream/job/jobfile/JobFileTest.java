@@ -347,6 +347,13 @@ class JobFileTest {
         "topic: dead-letters, | tpic: dead-letters, | topic is missing",
         "name: support-texts | name: [a, b] | single value",
         "device: auto | device: cuda | auto, cpu, gpu",
+        "topic: dead-letters, | topic: labels, | is the output's topic",
+        "topic: explanations, | topic: labels, | could not tell them apart",
+        "producer: {} | producer: {compression.type: lz5} | line 19: kafka.producer.compression.type is refused by Kafka: .*lz5",
+        "producer: {} | producer: {delivery.timeout.ms: 1000} | delivery.timeout.ms is 1000, but must be at least .* 30005",
+        "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line 18: kafka.consumer.fetch.min.bytes is refused by Kafka",
+        "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 21: .* did you mean execution.checkpointing.interval",
+        "parameters:   {top_k: 2} | parameters:   &p {top_k: *p} | line 10: \\*p stands within the value that it names",
       })
   void refusesWhatCannotWork(String right, String wrong, String message) {
     assertThat(FULL).contains(right);
@@ -355,6 +362,46 @@ class JobFileTest {
         .message()
         .containsPattern(message)
         .startsWith("job.yaml");
+  }
+
+  @Test
+  void tellsAllThatKafkaRefuses() {
+    String wrong =
+        FULL.replace("producer: {}", "producer: {enable.idempotence: false, acks: 1}")
+            .replace("at-least-once", "exactly-once");
+    assertThatThrownBy(() -> read(wrong))
+        .hasMessageContaining("kafka.producer is refused by Kafka: ")
+        .hasMessageContaining("idempotence");
+    assertThatThrownBy(
+            () ->
+                read(
+                    FULL.replace("producer: {}", "producer: {acks: some, linger.ms: -1}")
+                        .replace("common:   {", "common:   {security.protocol: SASLSSL, ")))
+        .hasMessageContaining("kafka.producer.acks is refused by Kafka")
+        .hasMessageContaining("kafka.producer.linger.ms is refused by Kafka")
+        .hasMessageContaining("job.yaml has 3 problems")
+        .hasMessageContaining("line 17: kafka.common.security.protocol is refused by Kafka");
+  }
+
+  @Test
+  void leavesToTheClusterWhatOnlyItKnows() {
+    String there =
+        FULL.replace(
+                "producer: {}",
+                "producer: {linger.ms: \"${env:LINGER}\", partitioner.class: com.example.Theirs, interceptor.classes: com.example.Audit}")
+            .replace("interval: 10s}", "interval: 10s, s3.access-key: x, my.plugin.option: y}");
+
+    assertThat(read(there).producer()).containsEntry("linger.ms", "${env:LINGER}");
+  }
+
+  @Test
+  void refusesWhatIsNestedTooDeep() {
+    String deep = "[".repeat(20_000) + "]".repeat(20_000);
+    assertThatThrownBy(
+            () -> read(FULL.replace("parameters:   {top_k: 2}", "parameters: {a: " + deep + "}")))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageStartingWith("job.yaml, line 10: ")
+        .hasMessageContaining("nested more than 50 deep");
   }
 
   @Test
