@@ -20,14 +20,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line; exits with 2 and a sentence when it is wrong, with 0 after --help.
 
     Returns:
-        ``checkpoint`` (str), ``task`` (Task or None), ``output`` (Path), ``precision`` (str),
+        ``checkpoint`` (str), ``task`` (Task or None), ``output`` (Path), ``tokenizer`` (str or
+        None), ``precision`` (str),
         ``agreement`` (Path or None), ``min_agreement`` (float), ``max_length`` (int or None),
         ``explanations`` (bool), ``force`` (bool).
     """
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Turns a Hugging Face checkpoint into a model folder, and checks that the two "
-        "give the same results.",
+        "give the same results. Code that lies in a checkpoint is never run, so that there is no "
+        "--trust-remote-code.",
     )
     parser.add_argument(
         "checkpoint",
@@ -37,6 +39,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     names = ", ".join(f"{task.name} ({task.alias})" for task in TASKS)
     parser.add_argument(
         "--task", type=_task, help=f"what it is for: {names}; an archive tells it itself"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="TOKENIZER",
+        help="a folder or hub id with the tokenizer, where the checkpoint has none",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="to write to")
     parser.add_argument(
@@ -93,6 +100,7 @@ def main(arguments: Sequence[str]) -> int:
             checkpoint=options.checkpoint,
             task=options.task,
             output=options.output,
+            tokenizer=options.tokenizer,
             precision=options.precision,
             max_length=options.max_length,
             yardstick=Yardstick(options.agreement, options.min_agreement),
@@ -111,10 +119,11 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("LABELSTREAM_DEBUG"):
             raise
-        reason = (str(error).strip() or "no message").splitlines()[0]
+        from labelstream_export.errors import reason_of
+
         return _fail(
-            f"{options.checkpoint} could not be exported ({type(error).__name__}: {reason}): "
-            "set LABELSTREAM_DEBUG=1 to see where"
+            f"{options.checkpoint} could not be exported ({type(error).__name__}: "
+            f"{reason_of(error)}): set LABELSTREAM_DEBUG=1 to see where"
         )
     return 0
 
