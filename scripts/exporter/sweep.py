@@ -126,6 +126,9 @@ FAMILIES = {
     "rembert": {"input_embedding_size": 16, "output_embedding_size": 32},
     "squeezebert": {"embedding_size": 32},
     "xmod": {"default_language": "en_XX", "languages": ["en_XX"]},
+    "t5": {"decoder_start_token_id": 1},
+    "mt5": {"decoder_start_token_id": 1},
+    "umt5": {"decoder_start_token_id": 1},
     "yoso": {"use_expectation": True},
 }
 # Sizes that follow from others.

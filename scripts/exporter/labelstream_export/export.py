@@ -38,6 +38,7 @@ from labelstream_export.module import (
 )
 from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
+from labelstream_export.reader import check_folder
 from labelstream_export.rows import SEED, Rows
 from labelstream_export.tasks import QUESTION_ANSWERING, TASKS, TEXT_GENERATION, Task
 from labelstream_export.tokenizer import (
@@ -112,6 +113,7 @@ def export(
                 _write_traced(archive, made, precision, max_length)
             else:
                 _write(loaded, task, made, precision, max_length, yardstick, explanations, archive)
+            check_folder(made)
             if (output / "README.md").is_file():
                 shutil.copyfile(output / "README.md", made / "README.md")
             if output.exists():

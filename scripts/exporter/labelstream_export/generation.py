@@ -19,6 +19,7 @@ from transformers.cache_utils import DynamicLayer
 from labelstream_export.errors import ExportError
 from labelstream_export.graph import check_devices
 from labelstream_export.masks import traceable_masks
+from labelstream_export.module import run_model
 from labelstream_export.rows import SEED
 from labelstream_export.verify import (
     PADDING_TOLERANCE,
@@ -26,7 +27,6 @@ from labelstream_export.verify import (
     check,
     difference_of,
     run,
-    run_model,
     tell,
 )
 

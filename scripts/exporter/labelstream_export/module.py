@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -242,19 +243,35 @@ def encoder_of(
     kind = ENCODERS[task]
     right = kind(model, inputs)
     lengths = example[1].sum(dim=1).tolist()
+    what = f"rows of {lengths} tokens"
     with torch.inference_mode():
         singles = [
-            right(*[tensor[row : row + 1, :length] for tensor in example])[0]
+            run_model(right, [tensor[row : row + 1, :length] for tensor in example], what)[0]
             for row, length in enumerate(lengths)
         ]
         for encoder in (right, kind(model, inputs, left=True)):
-            together = encoder(*example)
+            together = run_model(encoder, example, what)
             if task is not SEQUENCE_CLASSIFICATION:
                 together = [logits[:length] for logits, length in zip(together, lengths)]
             pairs = zip(together, singles)
             if all(torch.allclose(one, other, AGREES, AGREES) for one, other in pairs):
                 return encoder
     return right
+
+
+def run_model(model: Callable[..., Any], arguments: Sequence[Any], what: str) -> Any:
+    """What the checkpoint's own model gives.
+
+    Raises:
+        ExportError: it fails.
+    """
+    try:
+        return model(*arguments)
+    except Exception as error:  # a model's own code may raise anything
+        raise ExportError(
+            f"the checkpoint's own model fails on {what} ({reason_of(error)}): give --max-length "
+            "where it is the length, or another checkpoint"
+        ) from error
 
 
 def trace(module: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]) -> torch.jit.ScriptModule:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from labelstream_export.errors import ExportError, last_reason_of, reason_of
+from labelstream_export.errors import ExportError, last_reason_of
 from labelstream_export.graph import check_devices
-from labelstream_export.module import Encoder
+from labelstream_export.module import Encoder, run_model
 from labelstream_export.progress import say
 from labelstream_export.rows import Rows
 from labelstream_export.tasks import QUESTION_ANSWERING, SEQUENCE_CLASSIFICATION, Task
@@ -118,21 +118,6 @@ def tell(lengths: Sequence[int]) -> None:
     """Says that long rows are being compared, which takes its time."""
     if max(lengths) >= LONG:
         say(f"comparing {'rows' if len(lengths) > 1 else 'a row'} of {max(lengths)} tokens")
-
-
-def run_model(model: Callable[..., Any], arguments: Sequence[Any], what: str) -> Any:
-    """What the checkpoint's own model gives.
-
-    Raises:
-        ExportError: it fails.
-    """
-    try:
-        return model(*arguments)
-    except Exception as error:  # a model's own code may raise anything
-        raise ExportError(
-            f"the checkpoint's own model fails on {what} ({reason_of(error)}): give --max-length "
-            "where it is the length, or another checkpoint"
-        ) from error
 
 
 def run(module: torch.jit.ScriptModule, batch: Sequence[Tensor], what: str) -> Any:
