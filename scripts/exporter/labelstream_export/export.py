@@ -22,7 +22,7 @@ from labelstream_export.checkpoint import (
     load_tokenizer,
     read_config,
 )
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.explanations import LONGEST, METHODS, trace_explained, verify_explained
 from labelstream_export.generation import INPUTS as STEP_INPUTS
 from labelstream_export.generation import Step, generation_facts, step_examples, verify_steps
@@ -305,7 +305,13 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
 def _write_module(module: torch.jit.ScriptModule, file: Path) -> None:
     free_devices(module)
     check_devices(module)
-    write_module(module, file)
+    try:
+        write_module(module, file)
+    except RuntimeError as error:  # what a trace cannot hold is found when it is written
+        raise ExportError(
+            f"the traced model cannot be written ({reason_of(error)}): give a checkpoint of "
+            "another architecture"
+        ) from error
 
 
 def _write_small_files(

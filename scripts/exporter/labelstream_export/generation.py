@@ -46,9 +46,15 @@ class Step(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        taken = inspect.signature(model.forward).parameters
+        for name in ("position_ids", "past_key_values"):
+            if name not in taken:
+                raise ExportError(
+                    f"{type(model).__name__} takes no {name}, by which prompts of different "
+                    "lengths are read together: give a checkpoint of another architecture"
+                )
         self.cache = cache_sizes(model)
         _share_tables(model)
-        taken = inspect.signature(model.forward).parameters
         # Where it can be told, the logits of the last position alone are computed.
         self.options = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
         self.makes_masks = _makes_masks(model)
@@ -109,8 +115,9 @@ class Step(nn.Module):
 def _makes_masks(model: PreTrainedModel) -> bool:
     """Whether its masks are made by ``masking_utils``, and so for each layer as it needs them."""
     ids = torch.zeros(1, 2, dtype=torch.long)
+    options = {"attention_mask": torch.ones_like(ids), "use_cache": False}
     with torch.inference_mode(), traceable_masks() as made:
-        model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
+        run_model(lambda: model(input_ids=ids, **options), [], "a row of 2 tokens")
     return bool(made)
 
 
@@ -137,16 +144,16 @@ def _cache(past: Tensor) -> DynamicCache:
 
 def cache_sizes(model: PreTrainedModel) -> dict[str, int]:
     """``layers``, ``heads`` and ``head_dim`` of the keys and values that the model keeps."""
-    with torch.inference_mode():
-        ids = torch.zeros(1, 1, dtype=torch.long)
-        cache = model(input_ids=ids, use_cache=True, return_dict=True).past_key_values
+    ids = torch.zeros(1, 1, dtype=torch.long)
     try:
+        with torch.inference_mode():
+            cache = model(input_ids=ids, use_cache=True, return_dict=True).past_key_values
         shapes = {tuple(tensor.shape) for layer in cache for tensor in layer[:2]}
         ((_, heads, _, head_dim),) = shapes
-    except (TypeError, ValueError, AttributeError):
+    except Exception:  # a model's own code may raise anything
         raise ExportError(
-            f"{type(model).__name__} keeps no cache of keys and values of one shape in all layers: "
-            "give a checkpoint of another architecture"
+            f"{type(model).__name__} keeps no keys and values of one shape in all layers: give a "
+            "checkpoint of another architecture"
         ) from None
     return {"layers": len(cache), "heads": heads, "head_dim": head_dim}
 

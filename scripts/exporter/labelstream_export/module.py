@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from labelstream_export.errors import ExportError, reason_of
+from labelstream_export.experts import every_expert
 from labelstream_export.masks import traceable_masks
 from labelstream_export.rows import INPUTS
 from labelstream_export.tasks import (
@@ -284,7 +285,7 @@ def trace(module: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]) -> torc
     Raises:
         ExportError: the model cannot be traced.
     """
-    with warnings.catch_warnings(), torch.no_grad(), traceable_masks():
+    with warnings.catch_warnings(), torch.no_grad(), traceable_masks(), every_expert():
         warnings.simplefilter("ignore")  # tracer warnings: the comparison with the model decides
         try:
             return torch.jit.trace_module(module, dict(examples), check_trace=False)

@@ -100,8 +100,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         if not manifest.get(name) or not isinstance(manifest[name], list):
             raise _wrong("labelstream.json", name, "a list of names")
     ends = manifest.get("eos_token_ids") or []
-    if not all(_is_whole(end, 0) for end in ends):
-        raise _wrong("labelstream.json", "eos_token_ids", "whole numbers of 0 or more")
+    if not all(type(end) is int for end in ends):
+        raise _wrong("labelstream.json", "eos_token_ids", "whole numbers")
 
 
 def _check_config(file: Path, manifest: Mapping[str, Any]) -> None:
