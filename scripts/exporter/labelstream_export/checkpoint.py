@@ -31,6 +31,7 @@ MISMATCH = re.compile(
     r"from checkpoint, the shape in current model is torch\.Size\(\[([^\]]*)\]\)"
 )
 
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint in memory.
@@ -94,9 +95,7 @@ def load_checkpoint(
     )
 
 
-def _check_ids(
-    tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, name: str
-) -> None:
+def _check_ids(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, name: str) -> None:
     """A special token that was added and has no embedding may stay (padding, mostly): only a text
     that holds it by its name gives its id. It does not stay where every text gives it."""
     try:

@@ -20,8 +20,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line; exits with 2 and a sentence when it is wrong, with 0 after --help.
 
     Returns:
-        ``checkpoint`` (str), ``task`` (Task or None), ``output`` (Path), ``tokenizer`` (str or
-        None), ``precision`` (str),
+        ``checkpoint`` (str or None), ``task`` (Task or None), ``output`` (Path or None), ``verify``
+        (Path or None), ``tokenizer`` (str or None), ``precision`` (str),
         ``agreement`` (Path or None), ``min_agreement`` (float), ``max_length`` (int or None),
         ``explanations`` (bool), ``force`` (bool).
     """
@@ -34,6 +34,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
+        nargs="?",
         help="a folder with configuration and weights, a hub id, or a TorchServe archive (.mar)",
     )
     names = ", ".join(f"{task.name} ({task.alias})" for task in TASKS)
@@ -45,7 +46,15 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         metavar="TOKENIZER",
         help="a folder or hub id with the tokenizer, where the checkpoint has none",
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="to write to")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="to write to")
+    parser.add_argument(
+        "--verify",
+        type=Path,
+        metavar="FOLDER",
+        help="check a model folder again, on this machine, and write nothing: that the job can "
+        "read it, and that it gives what its checkpoint gave; with CHECKPOINT, all that is checked "
+        "when it is exported",
+    )
     parser.add_argument(
         "--precision",
         default="fp32",
@@ -84,6 +93,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--force", action="store_true", help="replace FOLDER if it exists; its README.md is kept"
     )
     options = parser.parse_args(arguments)
+    if options.verify is None and (options.checkpoint is None or options.output is None):
+        parser.error("give CHECKPOINT and --output FOLDER, or --verify FOLDER")
+    if options.verify is not None and options.output is not None:
+        parser.error("--verify writes nothing: leave out --output")
     if options.agreement and options.precision == "fp32":
         parser.error("--agreement compares with fp32: give --precision bf16 or int8 too")
     return options
@@ -93,6 +106,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one export and returns the exit status; every failure is one sentence."""
     options = parse(arguments)
     try:
+        if options.verify is not None:
+            from labelstream_export.again import verify_folder
+
+            verify_folder(options.verify, options.checkpoint, options.tokenizer)
+            return 0
         from labelstream_export.agreement import Yardstick
         from labelstream_export.export import export
 
@@ -112,8 +130,9 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted, nothing was written")
     except OSError as error:
+        file = error.filename or options.output or options.verify
         return _fail(
-            f"cannot read or write {error.filename or options.output} ({error.strerror or error}): "
+            f"cannot read or write {file} ({error.strerror or error}): "
             "check the path, its permissions and the free space"
         )
     except Exception as error:
@@ -121,8 +140,9 @@ def main(arguments: Sequence[str]) -> int:
             raise
         from labelstream_export.errors import reason_of
 
+        doing = "exported" if options.verify is None else "verified"
         return _fail(
-            f"{options.checkpoint} could not be exported ({type(error).__name__}: "
+            f"{options.checkpoint or options.verify} could not be {doing} ({type(error).__name__}: "
             f"{reason_of(error)}): set LABELSTREAM_DEBUG=1 to see where"
         )
     return 0

@@ -1,6 +1,5 @@
 """The one kind of failure that a user sees."""
 
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -86,8 +86,8 @@ def verify_explained(
     rows: Rows,
     max_length: int,
 ) -> dict[str, float]:
-    """Loads the module and holds its embeddings, logits and gradients, for rows of different lengths
-    in one batch, against what PyTorch's autograd gives for the model itself and each row alone.
+    """Loads the module and holds its embeddings, logits and gradients, for rows of different
+    lengths in one batch, against what PyTorch's autograd gives for the model and each row alone.
 
     Args:
         path: the module.

@@ -13,6 +13,7 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
 from labelstream_export import folder as files
+from labelstream_export.again import probe_batches, probes
 from labelstream_export.agreement import BUILT_IN, Yardstick, measure
 from labelstream_export.archive import write_module
 from labelstream_export.card import card
@@ -226,6 +227,9 @@ def _write(
         say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
     if explain:
         checked["explanations"] = explained
+    kept = Step(judged) if generates else judge
+    batches = probe_batches(kept, None if generates else rows, max_length)
+    checked["probes"] = probes(kept, batches, inputs)
 
     facts: dict[str, Any] = {
         "task": task.name,
@@ -281,6 +285,8 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
     files.write_json(config, folder / "config.json")
     say(f"comparing rows in batches and alone, up to {max_length} tokens")
     checked = verify_traced(folder / MODULE, traced, task, tokenizer, max_length)
+    rows = Rows(tokenizer, len(tokenizer), TRACED_INPUTS, pairs)
+    checked["probes"] = probes(traced, probe_batches(traced, rows, max_length), TRACED_INPUTS)
     facts: dict[str, Any] = {
         "task": task.name,
         "architecture": traced.model.original_name,

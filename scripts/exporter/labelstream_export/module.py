@@ -25,7 +25,7 @@ from labelstream_export.tasks import (
 # What stands in for the id of padding, and of an end that is not a text's last one, where a model
 # looks for these ids: no text gives them.
 PADDING, EARLIER_END = -1, -2
-# How far rows of a batch may be from the same rows alone, for padding on a side to be the right one.
+# How far rows of a batch may be from the same rows alone, for padding to stand on the right side.
 AGREES = 1e-3
 
 
@@ -226,9 +226,9 @@ def model_inputs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> 
     unknown = taken - set(INPUTS)
     if unknown or "input_ids" not in taken or "attention_mask" not in taken:
         raise ExportError(
-            f"{type(model).__name__} takes {', '.join(sorted(taken)) or 'none'} of what its tokenizer "
-            f"makes, and only {', '.join(INPUTS)} (the first two always) can be exported: give "
-            "another checkpoint"
+            f"{type(model).__name__} takes {', '.join(sorted(taken)) or 'none'} of what its "
+            f"tokenizer makes, and only {', '.join(INPUTS)} (the first two always) can be exported"
+            ": give another checkpoint"
         )
     return [name for name in INPUTS if name in taken]
 

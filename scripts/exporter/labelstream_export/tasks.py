@@ -42,8 +42,7 @@ TOKEN_CLASSIFICATION = Task(
 QUESTION_ANSWERING = Task(
     "question_answering", "question-answering", "AutoModelForQuestionAnswering", False, ("qa",)
 )
-TEXT_GENERATION = Task(
-    "text_generation", "text-generation", "AutoModelForCausalLM", False)
+TEXT_GENERATION = Task("text_generation", "text-generation", "AutoModelForCausalLM", False)
 TASKS = (SEQUENCE_CLASSIFICATION, TOKEN_CLASSIFICATION, QUESTION_ANSWERING, TEXT_GENERATION)
 
 

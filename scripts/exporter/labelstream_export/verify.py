@@ -130,8 +130,8 @@ def run(module: torch.jit.ScriptModule, batch: Sequence[Tensor], what: str) -> A
         return module(*batch)
     except RuntimeError as error:
         raise ExportError(
-            f"the exported module fails on {what} ({last_reason_of(error)}): this checkpoint cannot "
-            "be exported"
+            f"the exported module fails on {what} ({last_reason_of(error)}): this checkpoint "
+            "cannot be exported"
         ) from error
 
 

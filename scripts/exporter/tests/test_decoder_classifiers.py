@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from test_lengths import made
 from tokenizers import Tokenizer
 
 from fixture_tokenizers import make_tokenizer
 from labelstream_export.export import export
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION
-from test_lengths import made
 
 CLASSIFIER = "AutoModelForSequenceClassification"
 TEXTS = ("Anna lives in Paris.", "ok", "The report, which nobody had read, was long and dull.")

@@ -21,7 +21,9 @@ def name_of(rule: dict) -> str:
 
 @pytest.mark.parametrize("rule", RULES["folders"], ids=name_of)
 def test_folder(rule, tmp_path):
-    folder = shutil.copytree(RESOURCES / "parity/distilbert-sequence_classification", tmp_path / "m")
+    folder = shutil.copytree(
+        RESOURCES / "parity/distilbert-sequence_classification", tmp_path / "m"
+    )
     file = folder / rule["file"]
     if "content" in rule:
         file.write_text(rule["content"], "utf-8")
@@ -47,7 +49,9 @@ def test_settings(rule):
 
 @pytest.mark.parametrize("file", ["model.pt", "tokenizer.json"])
 def test_folder_that_is_not_whole_or_was_changed(file, tmp_path):
-    folder = shutil.copytree(RESOURCES / "parity/distilbert-sequence_classification", tmp_path / "m")
+    folder = shutil.copytree(
+        RESOURCES / "parity/distilbert-sequence_classification", tmp_path / "m"
+    )
     with (folder / file).open("ab") as content:
         content.write(b" ")
     with pytest.raises(ExportError, match=f"{file} of m is not the file that was exported"):

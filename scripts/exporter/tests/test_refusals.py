@@ -16,7 +16,6 @@ from labelstream_export.errors import ExportError
 from labelstream_export.export import export
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION, TEXT_GENERATION
 
-
 MOST = 200  # letters of a reason
 
 
@@ -85,7 +84,11 @@ def test_checkpoint_without_the_head(checkpoints, tmp_path, architecture):
 def test_checkpoint_without_a_tokenizer(checkpoint, tmp_path):
     for file in [*checkpoint.glob("*token*"), *checkpoint.glob("vocab*")]:
         file.unlink()
-    refuse(checkpoint, tmp_path / "model", "has no tokenizer: add its tokenizer.json, or give .* as --tokenizer")
+    refuse(
+        checkpoint,
+        tmp_path / "model",
+        "has no tokenizer: add its tokenizer.json, or give .* as --tokenizer",
+    )
 
 
 def test_tokenizer_of_another_model(checkpoint, tmp_path):
