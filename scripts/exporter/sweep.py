@@ -2,7 +2,7 @@
 """Exports a tiny random checkpoint of every architecture that transformers has for the tasks, and
 holds what comes out against transformers itself.
 
-    python3 bootstrap.py --dev -- python sweep.py [--table FILE] [--only NAME,...] [--folders DIR]
+    scripts/parity.sh --sweep [--only NAME,...] [--task TASK] [--folders DIR]
 
 Prints one line for each architecture and task: ``equal``, ``refused`` with the reason, or what went
 wrong; ends with 1 where something did. Nothing is kept, but for the table and, with ``--folders``,
@@ -47,8 +47,6 @@ from labelstream_export.tasks import (  # noqa: E402
     Task,
 )
 
-# What CI runs of it: one of each kind.
-SAMPLE = ("bart", "bloom", "gemma2", "gpt2", "llama", "qwen3", "t5", "xlnet")
 LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 TOLERANCE = 1e-4
 POSITIONS = 96
@@ -398,10 +396,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--table", type=Path, help="write the table to this file")
     parser.add_argument("--only", help="architectures, with commas between them")
     parser.add_argument("--task", help="one task alone")
-    parser.add_argument("--sample", action="store_true", help=f"only {', '.join(SAMPLE)}")
     parser.add_argument("--folders", type=Path, help="keep what is made in this folder")
     options = parser.parse_args(arguments)
-    only = SAMPLE if options.sample else options.only.split(",") if options.only else None
+    only = options.only.split(",") if options.only else None
     outcomes = []
     for task in TASKS:
         for architecture in known_for(task):

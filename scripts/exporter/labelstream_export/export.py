@@ -278,14 +278,14 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
 
     say(f"wrapping {archive.serialized.name}")
     pairs = task is QUESTION_ANSWERING
-    examples = Rows(tokenizer, len(tokenizer), TRACED_INPUTS, pairs).batch([6, 4])
+    rows = Rows(tokenizer, len(tokenizer), TRACED_INPUTS, pairs)
+    examples = rows.batch([6, 4])
     _write_module(trace(traced, {"forward": examples}), folder / MODULE)
     write_tokenizer(tokenizer, max_length, folder)
     check_tokenizer(tokenizer, folder)
     files.write_json(config, folder / "config.json")
     say(f"comparing rows in batches and alone, up to {max_length} tokens")
     checked = verify_traced(folder / MODULE, traced, task, tokenizer, max_length)
-    rows = Rows(tokenizer, len(tokenizer), TRACED_INPUTS, pairs)
     checked["probes"] = probes(traced, probe_batches(traced, rows, max_length), TRACED_INPUTS)
     facts: dict[str, Any] = {
         "task": task.name,
@@ -297,8 +297,8 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
         "num_labels": len(labels),
         "problem_type": config.get("problem_type"),
         "max_length": max_length,
-        "pad_token_id": tokenizer.pad_token_id,
         **tokenizer_facts(tokenizer),
+        "pad_token_id": rows.padding,
         "do_lower_case": lower_cases(folder),
         "torchserve": archive.save_mode,
         "note": "traced by its archive's maker, without what explanations need: it cannot be "

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.experts import every_expert
@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         self.inputs = tuple(inputs)
         self.left = left
         for module in model.modules():
-            if hasattr(module, "config"):
+            if isinstance(getattr(module, "config", None), PretrainedConfig):
                 module.config.use_cache = False
         code = inspect.getsource(inspect.unwrap(type(model).forward))
         self.ends_by_padding = "pad_token_id" in code

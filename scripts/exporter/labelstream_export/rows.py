@@ -18,6 +18,7 @@ class Rows:
     """Makes rows of given lengths.
 
     Attributes:
+        padding: the id that rows are padded with.
         least: tokens of the shortest row.
     """
 
@@ -35,12 +36,14 @@ class Rows:
             vocabulary: how many ids the model has embeddings for.
             inputs: of ``INPUTS``, what a batch is made of.
             pairs: whether every row has two parts, as a question and a context.
-            padding: the id that rows are padded with; None for the tokenizer's.
+            padding: the id that rows are padded with; None for the tokenizer's, or any where it has
+                none: padding is masked.
         """
         self.tokenizer = tokenizer
         self.inputs = tuple(inputs)
         self.pairs = pairs
-        self.padding = tokenizer.pad_token_id if padding is None else padding
+        ids = (padding, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        self.padding = next(at for at in ids if at is not None)
         self.generator = torch.Generator().manual_seed(SEED)
         special = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
         # A token that means something to the model stands where the tokenizer puts it.
