@@ -50,10 +50,10 @@ public final class ModelFetcher implements AutoCloseable {
   }
 
   /** A store does not give a folder. */
-  static final class StoreException extends IOException {
+  public static final class StoreException extends IOException {
     private static final long serialVersionUID = 1L;
 
-    StoreException(String model, Throwable cause) {
+    public StoreException(String model, Throwable cause) {
       super(
           "the model folder "
               + model
