@@ -74,7 +74,11 @@ public final class QuestionAnswering implements Task {
               + longest
               + " tokens: lower it");
     }
-    Tokens tokens = model.tokenizer().encode(question, context, Detail.SPANS, Detail.WORDS);
+    Detail[] details =
+        event.explain()
+            ? new Detail[] {Detail.SPANS, Detail.WORDS, Detail.PIECES}
+            : new Detail[] {Detail.SPANS, Detail.WORDS};
+    Tokens tokens = model.tokenizer().encode(question, context, details);
     if (tokens.length() > maxSeqLen && tokens.room(CONTEXT, maxSeqLen) <= 0) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_FIELD,
