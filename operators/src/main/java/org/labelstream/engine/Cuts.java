@@ -115,7 +115,15 @@ final class Cuts {
    *
    * @param json its {@code tokenizer.json}
    */
-  static Cuts of(String json) throws IOException {
+  static Cuts of(String json) {
+    try {
+      return read(json);
+    } catch (IOException | RuntimeException e) {
+      return NONE; // the library has read it, so it is only of a form that is not known here
+    }
+  }
+
+  private static Cuts read(String json) throws IOException {
     JsonElement normalizer = null;
     JsonElement preTokenizer = null;
     JsonElement addedTokens = null;
