@@ -84,8 +84,35 @@ is_built() {
   done
 }
 
+# alone LOCK COMMAND...: runs the command, in a shell of its own, while no other command of ours holds the lock. The lock is a
+# link, because that is made at once or not at all and tells whose it is; one that a killed command has left is removed.
+alone() {
+  local lock="$1" owner status=0
+  shift
+  mkdir -p "$(dirname "$lock")" || fail "The folder of $lock could not be made: see above."
+  until ln -s "$$" "$lock" 2>/dev/null; do
+    owner="$(readlink "$lock" || true)"
+    # Only who makes this folder may remove what that owner left, else a second one could remove a lock that is new.
+    if [ -n "$owner" ] && ! kill -0 "$owner" 2>/dev/null && mkdir "$lock.$owner" 2>/dev/null; then
+      if [ "$(readlink "$lock" || true)" = "$owner" ]; then rm -f "$lock"; fi
+      rmdir "$lock.$owner"
+    else
+      [ -w "$(dirname "$lock")" ] || fail "$lock cannot be made: its folder may not be written."
+      sleep 0.2
+    fi
+  done
+  ("$@") || status=$?
+  rm -f "$lock"
+  [ "$status" -eq 0 ] || exit "$status"
+}
+
 # ensure_built MODULE...: builds those of the modules whose artefacts are missing or older than their sources.
 ensure_built() {
+  # Nobody builds where nobody may write, and there is no lock to be had.
+  if [ -w "$ROOT" ]; then alone "$ROOT/target/build.lock" build_missing "$@"; else build_missing "$@"; fi
+}
+
+build_missing() {
   local module modules="" log="$ROOT/target/build.log"
   for module in "$@"; do
     is_built "$module" || modules="$modules${modules:+,}$module"
@@ -199,13 +226,21 @@ http_get() {
   ) 2>/dev/null
 }
 
-# unpack_bundle FOLDER: the Labelstream bundle (DJL, libtorch, tokenizers), unless it lies there as it was built last.
-unpack_bundle() {
-  local archive="$ROOT/job/target/labelstream-lib.tar.gz" stamp="$1/.unpacked"
-  if [ ! -e "$stamp" ] || [ "$archive" -nt "$stamp" ]; then
-    rm -rf "${1:?}"
-    mkdir -p "$1"
-    tar -xzf "$archive" -C "$1"
-    touch "$stamp"
+# unpack_bundle FOLDER [JARS]: the Labelstream bundle (engine, DJL, libtorch, tokenizers), and the jars of another folder,
+# unless they lie there as they were built last. They are unpacked beside it, so that what lies there is always whole.
+unpack_bundle() { alone "$1.lock" unpack_if_older "$@"; }
+
+unpack_if_older() {
+  local folder="$1" jars="${2:-}" archive="$ROOT/job/target/labelstream-lib.tar.gz"
+  local stamp="$folder/.unpacked" new="$folder.new"
+  if [ -e "$stamp" ] && [ ! "$archive" -nt "$stamp" ] && { [ -z "$jars" ] || [ ! "$jars" -nt "$stamp" ]; }; then
+    return
   fi
+  rm -rf "${new:?}"
+  mkdir -p "$new"
+  if [ -n "$jars" ]; then cp "$jars"/*.jar "$new/" || fail "$jars could not be copied to $new: see above."; fi
+  tar -xzf "$archive" -C "$new" || fail "$archive could not be unpacked into $new: see above."
+  touch "$new/.unpacked"
+  rm -rf "${folder:?}"
+  mv "$new" "$folder"
 }

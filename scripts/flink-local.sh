@@ -9,7 +9,7 @@ usage() {
 Usage: scripts/flink-local.sh COMMAND [OPTION...]
 
 A stand-alone Flink cluster on this machine, made of Maven artefacts: a JobManager and TaskManagers, each a process
-of its own, with the Labelstream bundle (DJL, libtorch, tokenizers) in its lib/.
+of its own, with the Labelstream bundle (engine, DJL, libtorch, tokenizers) in its lib/.
 
   start                 starts it, and waits until the TaskManagers have registered
       --slots N           slots of each TaskManager (default 4)
@@ -54,19 +54,6 @@ need_running() {
 }
 
 url() { printf 'http://127.0.0.1:%s' "$(cat "$PORT_FILE")"; }
-
-make_lib() {
-  local archive="$ROOT/job/target/labelstream-lib.tar.gz" stamp="$CLUSTER/lib/.made"
-  if [ -e "$stamp" ] && [ ! "$archive" -nt "$stamp" ] && [ ! "$TEMPLATES/target/lib" -nt "$stamp" ]; then
-    return
-  fi
-  say "Unpacking Flink and the Labelstream bundle ..."
-  rm -rf "${CLUSTER:?}/lib"
-  mkdir -p "$CLUSTER/lib"
-  cp "$TEMPLATES"/target/lib/*.jar "$CLUSTER/lib/"
-  tar -xzf "$archive" -C "$CLUSTER/lib"
-  touch "$stamp"
-}
 
 make_conf() {
   local rpc_port="$1" slots="$2"
@@ -167,7 +154,7 @@ start() {
     fail "The port $PORT on 127.0.0.1 is taken by another program: stop that program, or choose another port with --port."
   fi
   ensure_built scripts/flink-local job
-  make_lib
+  unpack_bundle "$CLUSTER/lib" "$TEMPLATES/target/lib"
   mkdir -p "$RUN"
   # Apart for each REST port, so that two clusters that start at once do not look for the same.
   rpc_port="$(free_port $((20000 + PORT % 1000 * 10)))"

@@ -49,6 +49,11 @@ AGREEMENT = """
 **Precision.** On {agreed_texts} {agreed_on} texts {equal:.2%} of {decisions} decisions were those
 of the checkpoint in fp32."""
 
+NOT_DONE = """
+
+**Not done.** The checkpoint's own settings ask for what is not done here, so that texts may differ
+from those of `generate()`: {settings}."""
+
 
 def card(manifest: dict[str, Any], name: str, labels: list[str]) -> str:
     """The text of ``README.md``.
@@ -75,6 +80,8 @@ def card(manifest: dict[str, Any], name: str, labels: list[str]) -> str:
             equal=agreement["equal"],
             decisions=agreement["decisions"],
         )
+    if "not_done" in manifest:
+        told += NOT_DONE.format(settings=", ".join(f"`{each}`" for each in manifest["not_done"]))
     explanations = ""
     if "explain" in manifest:
         in_fp32 = ", in fp32" if manifest["precision"] != "fp32" else ""

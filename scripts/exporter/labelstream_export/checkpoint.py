@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,24 @@ from typing import Any
 import torch
 import transformers
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import SLOW_TO_FAST_CONVERTERS
 from transformers.utils import cached_file
 
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.progress import say
-from labelstream_export.tasks import TEXT_GENERATION, Task
+from labelstream_export.survey import (
+    TOKENIZERS,
+    look_at_config,
+    look_at_files,
+    look_for_adapter,
+    own_code,
+)
+from labelstream_export.tasks import Task
 
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "*.bin.index.json")
+MISMATCH = re.compile(
+    r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([^\]]*)\]\) "
+    r"from checkpoint, the shape in current model is torch\.Size\(\[([^\]]*)\]\)"
+)
 
 
 @dataclass(frozen=True)
@@ -28,14 +41,14 @@ class Checkpoint:
         model: in evaluation mode, float32, on the CPU.
         tokenizer: a fast tokenizer.
         config: ``config.json`` as the checkpoint has it, less where it was saved.
-        generation_config: the text of ``generation_config.json``, where there is one.
+        load: loads the model once more.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     config: dict[str, Any]
-    generation_config: str | None
+    load: Callable[[], PreTrainedModel]
 
 
 def load_checkpoint(
@@ -54,7 +67,7 @@ def load_checkpoint(
             task, or a fast tokenizer.
     """
     if Path(source).is_dir():
-        _check_folder(Path(source))
+        look_at_files(Path(source))
         name = Path(source).resolve().name
     elif Path(source).exists():
         raise ExportError(
@@ -65,35 +78,45 @@ def load_checkpoint(
     else:
         say(f"asking the hub for {source}")
         name = source
+        adapter = _fetch(source, "adapter_config.json", required=False)
+        look_for_adapter(adapter and Path(adapter), name)
 
     config = read_config(source)
-    generation_config = _fetch(source, "generation_config.json", required=False)
+    look_at_config(config, name, task)
     model = _load_model(source, task)
-    tokenizer = load_tokenizer(tokenizer or source, task, lower_case)
-    highest, embeddings = max(tokenizer.get_vocab().values()), model.get_input_embeddings()
-    if highest >= embeddings.num_embeddings:
-        raise ExportError(
-            f"the tokenizer of {source} gives ids up to {highest}, and the model has embeddings "
-            f"for {embeddings.num_embeddings}: give the tokenizer that the model was trained with"
-        )
+    tokenizer = load_tokenizer(tokenizer or source, lower_case)
+    _check_ids(tokenizer, model, name)
     return Checkpoint(
         name=name,
         model=model,
         tokenizer=tokenizer,
         config=config,
-        generation_config=generation_config and Path(generation_config).read_text("utf-8"),
+        load=lambda: _load_model(source, task),
     )
 
 
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
+def _check_ids(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel, name: str) -> None:
+    """A special token that was added and has no embedding may stay (padding, mostly): only a text
+    that holds it by its name gives its id. It does not stay where every text gives it."""
+    try:
+        count = model.get_input_embeddings().num_embeddings
+    except (AttributeError, NotImplementedError):
         raise ExportError(
-            f"{folder} has no config.json: give the folder that save_pretrained() wrote"
-        )
-    if not any(file for pattern in WEIGHTS for file in folder.glob(pattern)):
+            f"{type(model).__name__} has no table of embeddings, an entry for each token: give a "
+            "checkpoint of another architecture"
+        ) from None
+    every = set(tokenizer("a", "a")["input_ids"])
+    added = tokenizer.added_tokens_decoder
+    given = [
+        at
+        for at in tokenizer.get_vocab().values()
+        if at in every or at not in added or not added[at].special
+    ]
+    highest = max(given)
+    if highest >= count:
         raise ExportError(
-            f"{folder} has no weights (model.safetensors or pytorch_model.bin): add them, or give "
-            "the folder that save_pretrained() wrote"
+            f"the tokenizer of {name} gives ids up to {highest}, and the model has embeddings for "
+            f"{count}: give the tokenizer that the model was trained with (--tokenizer)"
         )
 
 
@@ -104,8 +127,8 @@ def _fetch(source: str, file: str, required: bool) -> str | None:
         return cached_file(source, file, _raise_exceptions_for_missing_entries=required)
     except (OSError, ValueError) as error:
         raise ExportError(
-            f"checkpoint {source} is neither a folder here nor to be had from the hub "
-            f"({_first_line(error)}): check the name and the network, or give a folder"
+            f"{source} is neither a folder here nor to be had from the hub ({reason_of(error)}): "
+            "check the name and the network, or give a folder"
         ) from error
 
 
@@ -130,49 +153,89 @@ def _load_model(source: str, task: Task) -> PreTrainedModel:
             output_loading_info=True,
         )
     except Exception as error:  # transformers and safetensors raise what they happen to raise
-        raise ExportError(
-            f"checkpoint {source} cannot be loaded for {task.name} ({_first_line(error)}): give a "
-            f"checkpoint of an architecture that transformers {transformers.__version__} has for it"
-        ) from error
+        raise ExportError(_why_not_loaded(Path(source).name, task, error)) from error
     if loading["missing_keys"]:
-        missing = ", ".join(sorted(loading["missing_keys"])[:3])
+        missing = sorted(loading["missing_keys"])
+        made = ", ".join(getattr(model.config, "architectures", None) or ["another model"])
         raise ExportError(
-            f"checkpoint {source} was not trained for {task.name}: it has no weights for "
-            f"{missing}, which would be random; fine-tune it first, or give one with this head"
+            f"{Path(source).name} was not trained for {task.name}: it is {made}, without "
+            f"{missing[0]}, which would be random; fine-tune it, or give one with this head"
         )
     return model.eval().requires_grad_(False)
 
 
-def load_tokenizer(
-    source: str, task: Task, lower_case: bool | None = None
-) -> PreTrainedTokenizerFast:
+def _why_not_loaded(name: str, task: Task, error: Exception) -> str:
+    shapes = MISMATCH.search(str(error))
+    if shapes is None:
+        return (
+            f"{name} cannot be loaded for {task.name} ({reason_of(error)}): look at its "
+            "config.json and its weights, or copy it again"
+        )
+    parameter, held, told = shapes.groups()
+    (rows, _, width), (named, _, asked) = held.partition(","), told.partition(",")
+    if task.labelled and width == asked:  # the head's weight or bias, whose rows are the classes
+        return (
+            f"the head of {name} gives {rows} logits, and its config.json names {named} classes: "
+            "correct id2label (or num_labels), so that the counts agree"
+        )
+    return (
+        f"{parameter} of {name} has the shape [{held}], and its config.json asks for [{told}]: "
+        "give the configuration that the weights were saved with"
+    )
+
+
+def load_tokenizer(source: str, lower_case: bool | None = None) -> PreTrainedTokenizerFast:
     """Loads the tokenizer of a folder or hub id.
 
     Raises:
-        ExportError: there is none, or it is not a fast one, or has no padding token.
+        ExportError: there is none, or it is not a fast one.
     """
     options = {} if lower_case is None else {"do_lower_case": lower_case}
-    way_out = "save the checkpoint with a tokenizer.json (AutoTokenizer, use_fast=True)"
+    name, folder = Path(source).name, Path(source)
+    settings = _tokenizer_settings(folder)
+    kind = settings.get("tokenizer_class")
+    if isinstance(settings.get("auto_map"), dict) and not _is_known(kind):
+        code = str(next(iter(settings["auto_map"].values())))
+        raise ExportError(own_code(f"the tokenizer of {name}", code))
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, use_fast=True, trust_remote_code=False, **options
         )
     except Exception as error:  # transformers raises what its converters happen to raise
+        if folder.is_dir() and not any(at for each in TOKENIZERS for at in folder.glob(each)):
+            raise ExportError(
+                f"{name} has no tokenizer: add its tokenizer.json, or give the folder or hub id of "
+                "the tokenizer that the model was trained with as --tokenizer"
+            ) from error
+        if kind and not _is_fast(kind):
+            raise ExportError(_slow(name, kind)) from error
         raise ExportError(
-            f"the tokenizer of {source} cannot be loaded ({_first_line(error)}): {way_out}"
+            f"the tokenizer of {name} cannot be loaded ({reason_of(error)}): give another as "
+            "--tokenizer, or save it again with a tokenizer.json"
         ) from error
     if not tokenizer.is_fast:
-        raise ExportError(
-            f"the tokenizer of {source} ({type(tokenizer).__name__}) is not a fast one: {way_out}"
-        )
-    if tokenizer.pad_token_id is None and task is not TEXT_GENERATION:
-        raise ExportError(
-            f"the tokenizer of {source} has no padding token, without which texts of different "
-            "lengths cannot share a batch: set pad_token and save it again"
-        )
+        raise ExportError(_slow(name, type(tokenizer).__name__))
     return tokenizer
 
 
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return line.replace(str(Path.home()), "~").rstrip(".:")
+def _tokenizer_settings(folder: Path) -> dict[str, Any]:
+    try:
+        content = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_known(kind: str | None) -> bool:
+    return kind is not None and hasattr(transformers, kind)
+
+
+def _is_fast(kind: str) -> bool:
+    return kind.endswith("Fast") or kind in SLOW_TO_FAST_CONVERTERS
+
+
+def _slow(name: str, kind: str) -> str:
+    return (
+        f"the tokenizer of {name} ({kind}) runs in Python alone, and transformers has no fast one "
+        "for it: give a model whose tokenizer has a tokenizer.json"
+    )

@@ -20,25 +20,41 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Reads the command line; exits with 2 and a sentence when it is wrong, with 0 after --help.
 
     Returns:
-        ``checkpoint`` (str), ``task`` (Task or None), ``output`` (Path), ``precision`` (str),
+        ``checkpoint`` (str or None), ``task`` (Task or None), ``output`` (Path or None), ``verify``
+        (Path or None), ``tokenizer`` (str or None), ``precision`` (str),
         ``agreement`` (Path or None), ``min_agreement`` (float), ``max_length`` (int or None),
         ``explanations`` (bool), ``force`` (bool).
     """
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Turns a Hugging Face checkpoint into a model folder, and checks that the two "
-        "give the same results.",
+        "give the same results. Code that lies in a checkpoint is never run, so that there is no "
+        "--trust-remote-code.",
     )
     parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
+        nargs="?",
         help="a folder with configuration and weights, a hub id, or a TorchServe archive (.mar)",
     )
     names = ", ".join(f"{task.name} ({task.alias})" for task in TASKS)
     parser.add_argument(
         "--task", type=_task, help=f"what it is for: {names}; an archive tells it itself"
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER", help="to write to")
+    parser.add_argument(
+        "--tokenizer",
+        metavar="TOKENIZER",
+        help="a folder or hub id with the tokenizer, where the checkpoint has none",
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="to write to")
+    parser.add_argument(
+        "--verify",
+        type=Path,
+        metavar="FOLDER",
+        help="check a model folder again, on this machine, and write nothing: that the job can "
+        "read it, and that it gives what its checkpoint gave; with CHECKPOINT, all that is checked "
+        "when it is exported",
+    )
     parser.add_argument(
         "--precision",
         default="fp32",
@@ -77,6 +93,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--force", action="store_true", help="replace FOLDER if it exists; its README.md is kept"
     )
     options = parser.parse_args(arguments)
+    if options.verify is None and (options.checkpoint is None or options.output is None):
+        parser.error("give CHECKPOINT and --output FOLDER, or --verify FOLDER")
+    if options.verify is not None and options.output is not None:
+        parser.error("--verify writes nothing: leave out --output")
     if options.agreement and options.precision == "fp32":
         parser.error("--agreement compares with fp32: give --precision bf16 or int8 too")
     return options
@@ -86,6 +106,11 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one export and returns the exit status; every failure is one sentence."""
     options = parse(arguments)
     try:
+        if options.verify is not None:
+            from labelstream_export.again import verify_folder
+
+            verify_folder(options.verify, options.checkpoint, options.tokenizer)
+            return 0
         from labelstream_export.agreement import Yardstick
         from labelstream_export.export import export
 
@@ -93,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
             checkpoint=options.checkpoint,
             task=options.task,
             output=options.output,
+            tokenizer=options.tokenizer,
             precision=options.precision,
             max_length=options.max_length,
             yardstick=Yardstick(options.agreement, options.min_agreement),
@@ -104,17 +130,20 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted, nothing was written")
     except OSError as error:
+        file = error.filename or options.output or options.verify
         return _fail(
-            f"cannot read or write {error.filename or options.output} ({error.strerror or error}): "
+            f"cannot read or write {file} ({error.strerror or error}): "
             "check the path, its permissions and the free space"
         )
     except Exception as error:
         if os.environ.get("LABELSTREAM_DEBUG"):
             raise
-        reason = (str(error).strip() or "no message").splitlines()[0]
+        from labelstream_export.errors import reason_of
+
+        doing = "exported" if options.verify is None else "verified"
         return _fail(
-            f"{options.checkpoint} could not be exported ({type(error).__name__}: {reason}): "
-            "set LABELSTREAM_DEBUG=1 to see where"
+            f"{options.checkpoint or options.verify} could not be {doing} ({type(error).__name__}: "
+            f"{reason_of(error)}): set LABELSTREAM_DEBUG=1 to see where"
         )
     return 0
 

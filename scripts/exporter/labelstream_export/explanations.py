@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, last_reason_of
 from labelstream_export.graph import check_devices
-from labelstream_export.module import Encoder, embeddings_of, example_inputs, trace
+from labelstream_export.module import Encoder, embeddings_of, trace
+from labelstream_export.rows import SEED, Rows
 from labelstream_export.tasks import QUESTION_ANSWERING, SEQUENCE_CLASSIFICATION, Task
-from labelstream_export.verify import SEED, TOLERANCE, batches, difference_of
+from labelstream_export.verify import PADDING_TOLERANCE as LOGITS_PADDING
+from labelstream_export.verify import batches, difference_of
 
 METHODS = ("embed", "gradients")
 # A trace cannot differentiate, and DJL has one gradient collector for a whole JVM: so it is done
@@ -37,6 +39,7 @@ def gradients(self, embeddings: Tensor, index: Tensor, {inputs}) -> Tuple[Tensor
 # between those of a padded row and of the row alone, where sums run over other blocks. Attributions
 # are held to the second.
 GRADIENT_TOLERANCE = 1e-4
+LOGITS_TOLERANCE = LOGITS_PADDING["fp32"]
 PADDING_TOLERANCE = 1e-3
 # How much of the longest text is compared, in tokens: what is kept for a backward pass grows with
 # it, and what depends on the length shows in the logits, which are compared up to the longest.
@@ -59,6 +62,8 @@ def trace_explained(encoder: Encoder, examples: tuple[Tensor, ...]) -> torch.jit
     Raises:
         ExportError: the model cannot be traced so.
     """
+    if encoder.left:
+        raise ExportError("its padding stands on the left")
     with torch.no_grad():
         embeddings = encoder.embed(*examples)
     if not isinstance(embeddings, Tensor) or embeddings.dim() != 3:
@@ -78,17 +83,16 @@ def verify_explained(
     path: Path,
     task: Task,
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    inputs: Sequence[str],
+    rows: Rows,
     max_length: int,
 ) -> dict[str, float]:
-    """Loads the module and holds its embeddings, logits and gradients against what PyTorch's
-    autograd gives for the model itself: for rows of different lengths in one batch, and for each of
-    them alone.
+    """Loads the module and holds its embeddings, logits and gradients, for rows of different
+    lengths in one batch, against what PyTorch's autograd gives for the model and each row alone.
 
     Args:
         path: the module.
         model: in float32.
+        rows: to compare.
 
     Returns:
         ``texts``, the number of rows compared; ``largest_gradient_difference`` between module and
@@ -100,46 +104,53 @@ def verify_explained(
             to a device.
     """
     generator = torch.Generator().manual_seed(SEED)
-    vocabulary = model.get_input_embeddings().num_embeddings
+    inputs = rows.inputs
     module = torch.jit.load(str(path), map_location="cpu")
     check_devices(module)
     width = 2 if task is QUESTION_ANSWERING else model.config.num_labels
-    rows, largest, largest_padding = 0, 0.0, 0.0
+    count, largest, largest_padding = 0, 0.0, 0.0
     for lengths in batches(min(max_length, LONGEST)):
-        batch = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
-        seen = 1 if task is SEQUENCE_CLASSIFICATION else torch.tensor(lengths)
+        lengths = rows.lengths(lengths)
+        batch = rows.batch(lengths)
+        places = 1 if task is SEQUENCE_CLASSIFICATION else torch.tensor(lengths)
         drawn = torch.rand(len(lengths), generator=generator)
-        index = (drawn * width * seen).long()
+        index = (drawn * width * places).long()
         what = f"rows of {lengths} tokens"
         try:
             with torch.inference_mode():  # as DJL calls these
                 embeddings, logits = module.embed(*batch), module(*batch)
             values, given = module.gradients(embeddings, index, *batch)
-            own_embeddings, own_values, expected = _autograd(model, task, inputs, batch, index)
         except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise ExportError(f"there are no gradients of {what} ({reason})") from error
+            raise ExportError(
+                f"there are no gradients of {what} ({last_reason_of(error)})"
+            ) from error
+        seen = dict(zip(inputs, batch))["attention_mask"].unsqueeze(-1)
+        alone, own_embeddings = torch.zeros_like(given), torch.zeros_like(embeddings)
+        own_values = torch.zeros_like(values)
+        for row, length in enumerate(lengths):
+            single = [tensor[row : row + 1, :length] for tensor in batch]
+            made = _autograd(model, task, inputs, single, index[row : row + 1])
+            own_embeddings[row, :length], own_values[row], alone[row, :length] = (
+                made[0][0],
+                made[1][0],
+                made[2][0],
+            )
+            if min(lengths) == max(lengths):
+                difference = relative_difference(given[row], alone[row])
+                _check(difference, GRADIENT_TOLERANCE, f"gradients, {what}")
+                largest = max(largest, difference)
         for name, one, other in (
-            ("embeddings", embeddings, own_embeddings),
+            ("embeddings", embeddings * seen, own_embeddings),
             ("logits", _at(logits, index), own_values),
             ("logits of the embeddings", values, own_values),
         ):
-            _check(difference_of(one, other), TOLERANCE["fp32"], f"{name}, {what}")
-        difference = relative_difference(given, expected)
-        _check(difference, GRADIENT_TOLERANCE, f"gradients, {what}")
-        largest = max(largest, difference)
-
-        alone = torch.zeros_like(given)
-        for row, length in enumerate(lengths):
-            single = [tensor[row : row + 1, :length] for tensor in batch]
-            alone[row, :length] = _autograd(model, task, inputs, single, index[row : row + 1])[2][0]
-        real = dict(zip(inputs, batch))["attention_mask"].unsqueeze(-1)
-        difference = relative_difference(given * real, alone)
+            _check(difference_of(one, other), LOGITS_TOLERANCE, f"{name}, {what}")
+        difference = relative_difference(given * seen, alone)
         _check(difference, PADDING_TOLERANCE, f"gradients, {what} and each alone")
         largest_padding = max(largest_padding, difference)
-        rows += len(lengths)
+        count += len(lengths)
     return {
-        "texts": rows,
+        "texts": count,
         "largest_gradient_difference": largest,
         "largest_padding_difference": largest_padding,
     }

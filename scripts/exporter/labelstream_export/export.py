@@ -13,6 +13,7 @@ from huggingface_hub.utils import logging as hub_logging
 from transformers.utils import logging
 
 from labelstream_export import folder as files
+from labelstream_export.again import probe_batches, probes
 from labelstream_export.agreement import BUILT_IN, Yardstick, measure
 from labelstream_export.archive import write_module
 from labelstream_export.card import card
@@ -22,25 +23,27 @@ from labelstream_export.checkpoint import (
     load_tokenizer,
     read_config,
 )
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.explanations import LONGEST, METHODS, trace_explained, verify_explained
 from labelstream_export.generation import INPUTS as STEP_INPUTS
 from labelstream_export.generation import Step, generation_facts, step_examples, verify_steps
 from labelstream_export.graph import check_devices, free_devices
+from labelstream_export.lengths import effective_length, scaled_positions, thresholds
 from labelstream_export.module import (
-    ENCODERS,
     embeddings_path,
-    example_inputs,
+    encoder_of,
     model_inputs,
+    padding_id,
     position_limit,
     trace,
 )
 from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
-from labelstream_export.tasks import TASKS, TEXT_GENERATION, Task
+from labelstream_export.reader import check_folder
+from labelstream_export.rows import SEED, Rows
+from labelstream_export.tasks import QUESTION_ANSWERING, TASKS, TEXT_GENERATION, Task
 from labelstream_export.tokenizer import (
     check_tokenizer,
-    effective_length,
     lower_cases,
     tokenizer_facts,
     write_tokenizer,
@@ -48,7 +51,7 @@ from labelstream_export.tokenizer import (
 from labelstream_export.torchserve import Archive, is_archive, open_archive
 from labelstream_export.traced import INPUTS as TRACED_INPUTS
 from labelstream_export.traced import class_count, load_traced, verify_traced
-from labelstream_export.verify import SEED, verify
+from labelstream_export.verify import verify
 
 MODULE = "model.pt"
 TWIN = "explain.pt"
@@ -59,6 +62,7 @@ def export(
     checkpoint: str,
     task: Task | None,
     output: Path,
+    tokenizer: str | None = None,
     precision: str = "fp32",
     max_length: int | None = None,
     yardstick: Yardstick = BUILT_IN,
@@ -74,6 +78,7 @@ def export(
         checkpoint: a folder, a hub id, or a TorchServe archive (file or folder).
         task: the task whose head the checkpoint has; None for an archive's own.
         output: the model folder.
+        tokenizer: a folder or hub id with its tokenizer; None for the checkpoint's own.
         precision: of the weights, ``fp32``, ``bf16`` or ``int8``.
         max_length: tokens of a text that the model sees, special ones included; None for as many
             as the checkpoint allows, or the archive tells.
@@ -96,7 +101,7 @@ def export(
         archive = open_archive(checkpoint, Path(unpacked)) if is_archive(checkpoint) else None
         task = _task(task, archive, checkpoint)
         if archive is None:
-            loaded = load_checkpoint(checkpoint, task)
+            loaded = load_checkpoint(checkpoint, task, tokenizer)
         elif archive.save_mode == "pretrained":
             loaded = _load_archived(archive)
         else:
@@ -109,6 +114,7 @@ def export(
                 _write_traced(archive, made, precision, max_length)
             else:
                 _write(loaded, task, made, precision, max_length, yardstick, explanations, archive)
+            check_folder(made)
             if (output / "README.md").is_file():
                 shutil.copyfile(output / "README.md", made / "README.md")
             if output.exists():
@@ -162,30 +168,36 @@ def _write(
     generates = task is TEXT_GENERATION
     positions = position_limit(model)
     limited = None if generates and positions is not None else tokenizer
-    max_length = effective_length(limited, positions, asked)
+    scaled = scaled_positions(model)
+    max_length = effective_length(limited, positions, asked, scaled)
     if asked is None and archive is not None and archive.max_length is not None:
         max_length = min(max_length, archive.max_length)
+    above = thresholds(checkpoint.config, max_length)
     inputs = list(STEP_INPUTS) if generates else model_inputs(model, tokenizer)
     labels = files.label_names(checkpoint) if task.labelled else []
+    vocabulary = model.get_input_embeddings().num_embeddings
+    padding = padding_id(tokenizer, model)
     reduced = in_precision(model, precision)
-    wrapper = Step(reduced) if generates else ENCODERS[task](reduced, inputs)
 
     say(f"tracing {type(model).__name__}")
-    generator = torch.Generator().manual_seed(SEED)
     lengths = [min(9, max_length), min(6, max_length)]
     if generates:
+        generator = torch.Generator().manual_seed(SEED)
+        wrapper: Any = Step(reduced)
         examples = step_examples(wrapper, lengths, lengths[0] // 2, generator)
     else:
-        vocabulary = model.get_input_embeddings().num_embeddings
-        examples = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
+        pairs = task is QUESTION_ANSWERING
+        rows = Rows(tokenizer, vocabulary, inputs, pairs, padding)
+        examples = rows.batch(lengths)
+        wrapper = encoder_of(task, reduced, inputs, examples)
     explain, explained, note = None, {}, {}
     if explanations and not generates:
         file = MODULE if reduced is model else TWIN
-        encoder = ENCODERS[task](model, inputs)
+        encoder = wrapper if reduced is model else encoder_of(task, model, inputs, examples)
         try:
             _write_module(trace_explained(encoder, examples), folder / file)
             say(f"comparing gradients, up to {min(max_length, LONGEST)} tokens")
-            explained = verify_explained(folder / file, task, model, tokenizer, inputs, max_length)
+            explained = verify_explained(folder / file, task, model, rows, max_length)
             explain = file
         except ExportError as error:
             (folder / file).unlink(missing_ok=True)
@@ -196,13 +208,17 @@ def _write(
 
     write_tokenizer(tokenizer, max_length, folder)
     check_tokenizer(tokenizer, folder)
-    files.write_configs(checkpoint, folder)
+    skipped = files.write_configs(checkpoint, folder)
 
     say(f"comparing with the checkpoint, up to {max_length} tokens")
+    # The model was run while it was traced, and may have changed itself: so it is loaded afresh.
+    fresh = checkpoint.load()
+    judged = in_precision(fresh, precision)
     if generates:
-        checked = verify_steps(folder / MODULE, wrapper, model, max_length, precision)
+        checked = verify_steps(folder / MODULE, judged, fresh, max_length, precision, above)
     else:
-        checked = verify(folder / MODULE, task, reduced, tokenizer, inputs, max_length, precision)
+        judge = type(wrapper)(judged, inputs, wrapper.left)
+        checked = verify(folder / MODULE, task, judge, rows, max_length, precision, above)
     say(f"{checked['texts']} rows agree, largest difference {checked['largest_difference']:.1e}")
     if reduced is not model:
         checked["agreement"] = measure(
@@ -211,6 +227,9 @@ def _write(
         say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
     if explain:
         checked["explanations"] = explained
+    kept = Step(judged) if generates else judge
+    batches = probe_batches(kept, None if generates else rows, max_length)
+    checked["probes"] = probes(kept, batches, inputs)
 
     facts: dict[str, Any] = {
         "task": task.name,
@@ -223,13 +242,14 @@ def _write(
         "num_labels": len(labels),
         "problem_type": model.config.problem_type,
         "max_length": max_length,
-        "pad_token_id": tokenizer.pad_token_id,
         **tokenizer_facts(tokenizer),
+        "pad_token_id": padding,
         "do_lower_case": lower_cases(folder),
         **(generation_facts(wrapper, tokenizer) if generates else {}),
         **({} if generates else {"embedding_name": embeddings_path(model)}),
         **({"torchserve": archive.save_mode} if archive else {}),
         **note,
+        **({"not_done": skipped} if skipped else {}),
         "checked": checked,
     }
     _write_small_files(facts, checkpoint.name, labels, folder, archive)
@@ -242,7 +262,7 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
             f"the archive {archive.name} holds a traced module, which can only be taken as it is: "
             "leave out --precision, or archive the checkpoint with save_mode pretrained"
         )
-    task, tokenizer = archive.task, load_tokenizer(archive.tokenizer, archive.task)
+    task, tokenizer = archive.task, load_tokenizer(archive.tokenizer)
     max_length = effective_length(tokenizer, archive.max_length, asked)
     traced = load_traced(archive.serialized, task)
     labels: list[str] = []
@@ -257,14 +277,16 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
         _check_count(replace(archive, labels=labels), classes)
 
     say(f"wrapping {archive.serialized.name}")
-    generator = torch.Generator().manual_seed(SEED)
-    examples = example_inputs(TRACED_INPUTS, [6, 4], tokenizer, len(tokenizer), generator)
+    pairs = task is QUESTION_ANSWERING
+    rows = Rows(tokenizer, len(tokenizer), TRACED_INPUTS, pairs)
+    examples = rows.batch([6, 4])
     _write_module(trace(traced, {"forward": examples}), folder / MODULE)
     write_tokenizer(tokenizer, max_length, folder)
     check_tokenizer(tokenizer, folder)
     files.write_json(config, folder / "config.json")
     say(f"comparing rows in batches and alone, up to {max_length} tokens")
     checked = verify_traced(folder / MODULE, traced, task, tokenizer, max_length)
+    checked["probes"] = probes(traced, probe_batches(traced, rows, max_length), TRACED_INPUTS)
     facts: dict[str, Any] = {
         "task": task.name,
         "architecture": traced.model.original_name,
@@ -275,8 +297,8 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
         "num_labels": len(labels),
         "problem_type": config.get("problem_type"),
         "max_length": max_length,
-        "pad_token_id": tokenizer.pad_token_id,
         **tokenizer_facts(tokenizer),
+        "pad_token_id": rows.padding,
         "do_lower_case": lower_cases(folder),
         "torchserve": archive.save_mode,
         "note": "traced by its archive's maker, without what explanations need: it cannot be "
@@ -289,7 +311,13 @@ def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | N
 def _write_module(module: torch.jit.ScriptModule, file: Path) -> None:
     free_devices(module)
     check_devices(module)
-    write_module(module, file)
+    try:
+        write_module(module, file)
+    except RuntimeError as error:  # what a trace cannot hold is found when it is written
+        raise ExportError(
+            f"the traced model cannot be written ({reason_of(error)}): give a checkpoint of "
+            "another architecture"
+        ) from error
 
 
 def _write_small_files(

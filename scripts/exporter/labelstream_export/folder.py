@@ -15,6 +15,8 @@ import yaml
 import labelstream_export
 from labelstream_export.checkpoint import Checkpoint
 from labelstream_export.errors import ExportError
+from labelstream_export.settings import generation_settings, not_done
+from labelstream_export.survey import check_texts
 from labelstream_export.torchserve import Archive
 
 FORMAT = 1
@@ -34,6 +36,7 @@ def label_names(checkpoint: Checkpoint) -> list[str]:
             f"id2label in config.json of {checkpoint.name} does not name the classes 0 to "
             f"{len(names) - 1} in turn (it has {sorted(names)}): repair it"
         )
+    check_texts(names.items(), f"the list of names of {checkpoint.name}")
     return [str(names[index]) for index in range(len(names))]
 
 
@@ -44,11 +47,19 @@ def write_labels(names: list[str], folder: Path) -> None:
     )
 
 
-def write_configs(checkpoint: Checkpoint, folder: Path) -> None:
-    """Writes ``config.json``, and ``generation_config.json`` where the checkpoint has one."""
+def write_configs(checkpoint: Checkpoint, folder: Path) -> list[str]:
+    """Writes ``config.json``, and ``generation_config.json`` where the checkpoint generates.
+
+    Returns:
+        The settings of the latter that are not done here.
+    """
     write_json(checkpoint.config, folder / "config.json")
-    if checkpoint.generation_config is not None:
-        (folder / "generation_config.json").write_text(checkpoint.generation_config, "utf-8")
+    model = checkpoint.model
+    if not model.can_generate() or model.generation_config is None:
+        return []
+    settings = generation_settings(model, checkpoint.name)
+    write_json(settings, folder / "generation_config.json")
+    return not_done(settings)
 
 
 def write_handler(

@@ -7,6 +7,7 @@ chosen last.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,19 @@ from transformers.cache_utils import DynamicLayer
 
 from labelstream_export.errors import ExportError
 from labelstream_export.graph import check_devices
-from labelstream_export.verify import PADDING_TOLERANCE, SEED, TOLERANCE, check, difference_of, run
+from labelstream_export.masks import traceable_masks
+from labelstream_export.module import run_model
+from labelstream_export.rows import SEED
+from labelstream_export.verify import (
+    PADDING_TOLERANCE,
+    TOLERANCE,
+    check,
+    difference_of,
+    run,
+    tell,
+)
 
 INPUTS = ("input_ids", "attention_mask", "position_ids", "past")
-SLIDING = "sliding_attention"
-# How much of the longest text is compared, in tokens.
-LONGEST = 2048
 # Between a text read in chunks and at once the sums run over other blocks; in reduced precision the
 # difference is told but not judged, as for padding.
 WHOLE_TOLERANCE = PADDING_TOLERANCE
@@ -38,12 +46,18 @@ class Step(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model = model
+        taken = inspect.signature(model.forward).parameters
+        for name in ("position_ids", "past_key_values"):
+            if name not in taken:
+                raise ExportError(
+                    f"{type(model).__name__} takes no {name}, by which prompts of different "
+                    "lengths are read together: give a checkpoint of another architecture"
+                )
         self.cache = cache_sizes(model)
         _share_tables(model)
-        taken = inspect.signature(model.forward).parameters
         # Where it can be told, the logits of the last position alone are computed.
         self.options = {"logits_to_keep": 1} if "logits_to_keep" in taken else {}
-        self.layer_types = set(getattr(model.config, "layer_types", None) or ())
+        self.makes_masks = _makes_masks(model)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, past: Tensor
@@ -65,7 +79,9 @@ class Step(nn.Module):
         cache = _cache(past.to(self.model.dtype))
         outputs = self.model(
             input_ids=input_ids,
-            attention_mask=self._masks(attention_mask, rows, columns),
+            attention_mask=attention_mask
+            if self.makes_masks
+            else self._mask(attention_mask, rows, columns),
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=True,
@@ -76,22 +92,33 @@ class Step(nn.Module):
         layers = [torch.stack((layer.keys, layer.values)) for layer in cache.layers]
         return outputs.logits[:, -1].float(), torch.stack(layers).float()
 
-    def _masks(self, attention_mask: Tensor, rows: Tensor, columns: Tensor) -> Tensor | dict:
-        """What is added to the attention scores, [batch, 1, new, past + new]: one for all layers,
-        or one for each kind of layer. The model's own masks depend on whether there is a past."""
+    def whole(self, ids: Tensor, mask: Tensor, places: Tensor, kept: Tensor) -> Tensor:
+        """The model's logits at the positions ``kept`` of whole texts, read at once."""
+        options = {"logits_to_keep": kept} if self.options else {}
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=places, return_dict=True, **options
+        ).logits.float()
+        return logits if self.options else logits[:, kept]
+
+    def _mask(self, attention_mask: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """What is added to the attention scores, [batch, 1, new, past + new], for a model whose
+        own code for masks depends on whether there is a past."""
         distance = rows.unsqueeze(1) - columns.unsqueeze(0)
         causal = (distance >= 0).unsqueeze(0) & attention_mask.bool().unsqueeze(1)
         # A token sees itself even where it is padding: a row without any gives no numbers.
-        full = self._added(causal | (distance == 0))
-        if SLIDING not in self.layer_types:
-            return full
-        near = causal & (distance < self.model.config.sliding_window)
-        return {"full_attention": full, SLIDING: self._added(near | (distance == 0))}
-
-    def _added(self, seen: Tensor) -> Tensor:
+        seen = causal | (distance == 0)
         smallest = torch.finfo(self.model.dtype).min
         zeros = torch.zeros_like(seen, dtype=self.model.dtype)
         return zeros.masked_fill(~seen, smallest).unsqueeze(1)
+
+
+def _makes_masks(model: PreTrainedModel) -> bool:
+    """Whether its masks are made by ``masking_utils``, and so for each layer as it needs them."""
+    ids = torch.zeros(1, 2, dtype=torch.long)
+    options = {"attention_mask": torch.ones_like(ids), "use_cache": False}
+    with torch.inference_mode(), traceable_masks() as made:
+        run_model(lambda: model(input_ids=ids, **options), [], "a row of 2 tokens")
+    return bool(made)
 
 
 def _share_tables(model: PreTrainedModel) -> None:
@@ -117,16 +144,16 @@ def _cache(past: Tensor) -> DynamicCache:
 
 def cache_sizes(model: PreTrainedModel) -> dict[str, int]:
     """``layers``, ``heads`` and ``head_dim`` of the keys and values that the model keeps."""
-    with torch.inference_mode():
-        ids = torch.zeros(1, 1, dtype=torch.long)
-        cache = model(input_ids=ids, use_cache=True, return_dict=True).past_key_values
+    ids = torch.zeros(1, 1, dtype=torch.long)
     try:
+        with torch.inference_mode():
+            cache = model(input_ids=ids, use_cache=True, return_dict=True).past_key_values
         shapes = {tuple(tensor.shape) for layer in cache for tensor in layer[:2]}
         ((_, heads, _, head_dim),) = shapes
-    except (TypeError, ValueError, AttributeError):
+    except Exception:  # a model's own code may raise anything
         raise ExportError(
-            f"{type(model).__name__} keeps no cache of keys and values of one shape in all layers: "
-            "give a checkpoint of another architecture"
+            f"{type(model).__name__} keeps no keys and values of one shape in all layers: give a "
+            "checkpoint of another architecture"
         ) from None
     return {"layers": len(cache), "heads": heads, "head_dim": head_dim}
 
@@ -140,13 +167,15 @@ def generation_facts(step: Step, tokenizer: PreTrainedTokenizerFast) -> dict[str
     settings = step.model.generation_config
     ends = settings.eos_token_id
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    ends = [end for end in dict.fromkeys(ends) if end >= 0]  # -1 stands for none
+    count = step.model.get_input_embeddings().num_embeddings
     pads = (tokenizer.pad_token_id, settings.pad_token_id, *ends, 0)
     starts = (settings.bos_token_id, tokenizer.bos_token_id)
     return {
         "cache": step.cache,
-        "pad_token_id": next(pad for pad in pads if pad is not None),
+        "pad_token_id": next(pad for pad in pads if pad is not None and 0 <= pad < count),
         "padding_side": "left",
-        "bos_token_id": next((start for start in starts if start is not None), None),
+        "bos_token_id": next((at for at in starts if at is not None and at >= 0), None),
         "eos_token_ids": ends,
     }
 
@@ -179,20 +208,27 @@ def positions(mask: Tensor) -> Tensor:
 
 
 def verify_steps(
-    path: Path, step: Step, original: PreTrainedModel, max_length: int, precision: str
+    path: Path,
+    reduced: PreTrainedModel,
+    original: PreTrainedModel,
+    max_length: int,
+    precision: str,
+    above: Sequence[int] = (),
 ) -> dict[str, float]:
     """Loads a generator's module and holds its logits against those of the step before it was
     traced, and against those of the model given the whole texts at once.
 
-    Batches of rows of different lengths are read at once, in chunks, and token by token, up to the
-    longest that the model takes.
+    Batches of rows of different lengths are read at once, in chunks, and token by token, the
+    longest that the model takes first.
 
     Args:
         path: the module.
-        step: in the precision of the module.
-        original: the model in fp32, by which the step itself is judged.
-        max_length: positions of the model.
+        reduced: the model in the precision of the module.
+        original: the model in fp32, which nothing was run on, and by which the step itself is
+            judged.
+        max_length: tokens of a prompt and of what is generated.
         precision: of the module.
+        above: lengths above which the model may behave otherwise.
 
     Returns:
         ``texts``, the number of rows compared; ``largest_difference`` between module and step;
@@ -202,47 +238,64 @@ def verify_steps(
     Raises:
         ExportError: as ``verify``.
     """
-    if original is not step.model:
+    if reduced is not original:
         exact = Step(original)
-        _compare(exact, exact, max_length, "fp32")
+        _compare(exact, exact, max_length, "fp32", above)
     module = torch.jit.load(str(path), map_location="cpu")
     check_devices(module)
-    return _compare(module, step, max_length, precision)
+    return _compare(module, Step(reduced), max_length, precision, above)
+
+
+def _schedule(max_length: int, above: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """The lengths of the rows of each batch, and the chunks that it is read in."""
+    middle, ragged = min(40, max_length), min(512, max_length)
+    small = [
+        ([ragged, ragged // 2], [ragged // 2, ragged - ragged // 2]),
+        ([middle, 2, middle // 2], [1, middle // 2, middle - middle // 2 - 2, 1]),
+        ([middle, 1, middle // 2], [middle]),
+        ([middle // 2], [1] * (middle // 2)),
+        ([1], [1]),
+    ]
+    crossing = [
+        ([length + 1, length // 2], [length - 2, 1, 1, 1])
+        for length in above
+        if 8 <= length < max_length
+    ]
+    longest = [([max_length], [max_length // 2, max_length - max_length // 2])]
+    return longest + crossing + small
 
 
 def _compare(
-    module: torch.jit.ScriptModule | Step, step: Step, max_length: int, precision: str
+    module: torch.jit.ScriptModule | Step,
+    step: Step,
+    max_length: int,
+    precision: str,
+    above: Sequence[int],
 ) -> dict[str, float]:
     generator = torch.Generator().manual_seed(SEED)
     rows, largest, largest_whole = 0, 0.0, 0.0
-    middle, longest = min(40, max_length), min(LONGEST, max_length)
     with torch.inference_mode():
-        for lengths, chunks in (
-            ([1], [1]),
-            ([middle // 2], [1] * (middle // 2)),
-            ([middle, 1, middle // 2], [middle]),
-            ([middle, 2, middle // 2], [1, middle // 2, middle - middle // 2 - 2, 1]),
-            ([longest, longest // 2], [longest // 2, longest - longest // 2]),
-        ):
+        for lengths, chunks in _schedule(max_length, above):
+            tell(lengths)
             ids, mask, places, past = step_examples(step, lengths, 0, generator)
-            whole = step.model(
-                input_ids=ids, attention_mask=mask, position_ids=places, return_dict=True
-            ).logits.float()
+            ends = torch.tensor(chunks).cumsum(0) - 1
+            whole = run_model(step.whole, [ids, mask, places, ends], f"rows of {lengths} tokens")
             seen = 0
-            for chunk in chunks:
+            for at, chunk in enumerate(chunks):
                 end = seen + chunk
                 batch = (ids[:, seen:end], mask[:, :end], places[:, seen:end], past)
                 what = f"rows of {lengths} tokens, {seen} of them in the cache"
-                expected = step(*batch)
+                expected = run_model(step, batch, what)
                 given = run(module, batch, what)
-                for one, other in zip(given, expected):
-                    difference = difference_of(one, other)
-                    check(difference, TOLERANCE[precision], what)
-                    largest = max(largest, difference)
-                (logits, past), seen = given, end
                 real = mask[:, end - 1].bool()  # what a model says of padding means nothing
+                for one, other in zip((given[0][real], given[1]), (expected[0][real], expected[1])):
+                    if other.numel():
+                        difference = difference_of(one, other)
+                        check(difference, TOLERANCE[precision], what)
+                        largest = max(largest, difference)
+                (logits, past), seen = given, end
                 if real.any():
-                    difference = difference_of(logits[real], whole[real, end - 1])
+                    difference = difference_of(logits[real], whole[real, at])
                     check(difference, WHOLE_TOLERANCE[precision], f"{what}, and all at once")
                     largest_whole = max(largest_whole, difference)
             rows += len(lengths)

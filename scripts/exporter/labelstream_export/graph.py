@@ -1,7 +1,8 @@
 """Makes a traced module independent of the device that it was traced on, and checks that it is.
 
 A tracer writes the device of every tensor that the model's code makes into the graph, as a constant
-``cpu``; on a GPU such a module fails. The constants are replaced by the device of an input.
+``cpu``; on a GPU such a module fails. The constants are replaced by the device of an input; a table
+that is a constant itself is moved to it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def graphs(module: torch.jit.ScriptModule) -> Iterator[tuple[str, torch.Graph]]:
 
 
 def free_devices(module: torch.jit.ScriptModule) -> int:
-    """Replaces device constants by the device of the method's first tensor, in place.
+    """Replaces device constants by the device of the method's first tensor, in place, and moves
+    constant tables to it.
 
     Returns:
         How many there were. One that stands in a method without a tensor is left alone:
@@ -37,18 +39,34 @@ def free_devices(module: torch.jit.ScriptModule) -> int:
     replaced = 0
     for _, graph in graphs(module):
         tensors = [value for value in graph.inputs() if value.type().kind() == "TensorType"]
-        constants = [node for node in _constants(graph) if _is_device(node)]
-        if not constants or not tensors:
+        devices = [node for node in _constants(graph) if _is_device(node)]
+        tables = [node for node in _constants(graph) if _is_table(node)]
+        if not (devices or tables) or not tensors:
             continue
         device = graph.create("prim::device", [tensors[0]], 1)
         device.output().setType(torch._C.DeviceObjType.get())
         graph.prependNode(device)
-        for constant in constants:
+        for constant in devices:
             constant.output().replaceAllUsesWith(device.output())
             constant.destroy()
+        for constant in tables:
+            _move(graph, constant, device)
         graph.lint()
-        replaced += len(constants)
+        replaced += len(devices) + len(tables)
     return replaced
+
+
+def _move(graph: torch.Graph, constant: torch.Node, device: torch.Node) -> None:
+    """Lets everything use ``constant.to(device=device)`` in place of the constant."""
+    # dtype, layout, device, pin_memory, non_blocking, copy, memory_format
+    options = [graph.insertConstant(value) for value in (None, None, None, False, False, None)]
+    for option in options:
+        option.node().moveBefore(constant)
+    options.insert(2, device.output())
+    moved = graph.create("aten::to", [constant.output(), *options], 1)
+    constant.output().replaceAllUsesWith(moved.output())
+    moved.replaceInput(0, constant.output())
+    moved.insertAfter(constant)
 
 
 def check_devices(module: torch.jit.ScriptModule) -> None:
@@ -62,7 +80,7 @@ def check_devices(module: torch.jit.ScriptModule) -> None:
         for node in _constants(graph):
             if _is_device(node):
                 what = f'the device constant "{node.s("value")}"'
-            elif node.kindOf("value") == "t" and node.t("value").dim() > 0:
+            elif _is_table(node) and not _is_moved(node):
                 what = f"a tensor constant of shape {list(node.t('value').shape)}"
             else:
                 continue
@@ -79,3 +97,17 @@ def _constants(graph: torch.Graph) -> list[torch.Node]:
 
 def _is_device(node: torch.Node) -> bool:
     return node.output().type().kind() == "DeviceObjType"
+
+
+def _is_table(node: torch.Node) -> bool:
+    return node.kindOf("value") == "t" and node.t("value").dim() > 0
+
+
+def _is_moved(node: torch.Node) -> bool:
+    """Whether nothing uses the constant but what moves it to the device of an input."""
+    users = [use.user for use in node.output().uses()]
+    return all(
+        user.kind() == "aten::to"
+        and any(value.node().kind() == "prim::device" for value in user.inputs())
+        for user in users
+    )

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, reason_of
+from labelstream_export.experts import every_expert
+from labelstream_export.masks import traceable_masks
+from labelstream_export.rows import INPUTS
 from labelstream_export.tasks import (
     QUESTION_ANSWERING,
     SEQUENCE_CLASSIFICATION,
     TOKEN_CLASSIFICATION,
+    Task,
 )
 
-# In which order a module takes them; no other input can be exported.
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# What stands in for the id of padding, and of an end that is not a text's last one, where a model
+# looks for these ids: no text gives them.
+PADDING, EARLIER_END = -1, -2
+# How far rows of a batch may be from the same rows alone, for padding to stand on the right side.
+AGREES = 1e-3
 
 
 class Encoder(nn.Module):
@@ -29,14 +37,52 @@ class Encoder(nn.Module):
     ``forward(*tensors)`` is ``logits(embed(*tensors), *tensors)``.
     """
 
-    def __init__(self, model: PreTrainedModel, inputs: Sequence[str]) -> None:
+    def __init__(self, model: PreTrainedModel, inputs: Sequence[str], left: bool = False) -> None:
+        """
+        Args:
+            model: keeps no cache from now on. Where it finds the end of a text by an id, that of
+                padding or of an end, it is made to find it by the attention mask.
+            inputs: of ``INPUTS``.
+            left: whether it needs its padding on the left. Rows come with theirs on the right, and
+                go so.
+        """
         super().__init__()
         self.model = model
         self.inputs = tuple(inputs)
+        self.left = left
+        for module in model.modules():
+            if isinstance(getattr(module, "config", None), PretrainedConfig):
+                module.config.use_cache = False
+        code = inspect.getsource(inspect.unwrap(type(model).forward))
+        self.ends_by_padding = "pad_token_id" in code
+        self.ends_by_end = "eos_mask" in code
+        if self.ends_by_padding:
+            padding, count = model.config.pad_token_id, len(model.get_input_embeddings().weight)
+            if padding is None or not 0 <= padding < count:
+                model.config.pad_token_id = PADDING
+        if self.ends_by_padding or self.ends_by_end:
+            _read_stand_ins(model)
 
     def outputs(self, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """What the model returns for one int64 tensor [batch, tokens] for each of ``inputs``."""
-        return self.model(**dict(zip(self.inputs, tensors)), return_dict=False)
+        given = dict(zip(self.inputs, tensors))
+        mask = given["attention_mask"]
+        if self.left:
+            given = {name: _turned(tensor, mask, 1) for name, tensor in given.items()}
+        ids, seen = given["input_ids"], given["attention_mask"] != 0
+        if self.ends_by_padding:
+            ids = ids.masked_fill(~seen, self.model.config.pad_token_id)
+        if self.ends_by_end:
+            ends = (ids == self.model.config.eos_token_id) & seen
+            later = ends.flip(1).cumsum(dim=1).flip(1) - ends.long()
+            ids = ids.masked_fill(ends & (later > 0), EARLIER_END)
+        given["input_ids"] = ids
+        return self.model(**given, return_dict=False)
+
+    def in_place(self, logits: Tensor, tensors: Sequence[Tensor]) -> Tensor:
+        """Logits of tokens [batch, tokens, ...] in the order of ``tensors``."""
+        mask = dict(zip(self.inputs, tensors))["attention_mask"]
+        return _turned(logits, mask, -1) if self.left else logits
 
     def embed(self, *tensors: Tensor) -> Tensor:
         """What the embeddings module (see ``embeddings_path``) gives.
@@ -76,6 +122,38 @@ class Encoder(nn.Module):
             del replaced.forward
 
 
+def _turned(tensor: Tensor, mask: Tensor, way: int) -> Tensor:
+    """Rows with their padding on the other side.
+
+    Args:
+        tensor: [batch, tokens, ...].
+        mask: int64 [batch, tokens], 0 on padding, which stands on the right.
+        way: 1 from right to left, -1 back.
+    """
+    places = torch.arange(mask.shape[1], device=mask.device).unsqueeze(0)
+    index = (places + way * mask.sum(dim=1, keepdim=True)) % mask.shape[1]
+    for _ in range(tensor.dim() - 2):
+        index = index.unsqueeze(-1)
+    return tensor.gather(1, index.expand_as(tensor))
+
+
+def _read_stand_ins(model: PreTrainedModel) -> None:
+    """Lets the embeddings of tokens read ``PADDING`` and ``EARLIER_END``."""
+    ends = model.config.eos_token_id
+    end = ends if isinstance(ends, int) and ends >= 0 else 0
+
+    def real(module: nn.Module, arguments: tuple) -> tuple:
+        ids = arguments[0]
+        if ids.is_floating_point():
+            return arguments
+        return (ids.masked_fill(ids == PADDING, 0).masked_fill(ids == EARLIER_END, end),)
+
+    count = len(model.get_input_embeddings().weight)
+    for module in model.modules():
+        if isinstance(module, nn.Embedding) and module.num_embeddings == count:
+            module.register_forward_pre_hook(real)
+
+
 class _EmbeddedError(Exception):
     """Carries the output of the embeddings module out of the model."""
 
@@ -111,7 +189,7 @@ class TokenClassifier(Encoder):
         Returns:
             float32 [batch, tokens, num_labels].
         """
-        return self.outputs(tensors)[0].float()
+        return self.in_place(self.outputs(tensors)[0].float(), tensors)
 
 
 class SpanFinder(Encoder):
@@ -127,7 +205,7 @@ class SpanFinder(Encoder):
             float32 [batch, tokens, 2].
         """
         start, end = self.outputs(tensors)[:2]
-        return torch.stack((start, end), dim=-1).float()
+        return self.in_place(torch.stack((start, end), dim=-1).float(), tensors)
 
 
 ENCODERS = {
@@ -148,38 +226,53 @@ def model_inputs(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> 
     unknown = taken - set(INPUTS)
     if unknown or "input_ids" not in taken or "attention_mask" not in taken:
         raise ExportError(
-            f"{type(model).__name__} with {type(tokenizer).__name__} takes {sorted(taken)}, and "
-            f"only {', '.join(INPUTS)} can be exported (the first two are required): give another "
-            "checkpoint"
+            f"{type(model).__name__} takes {', '.join(sorted(taken)) or 'none'} of what its "
+            f"tokenizer makes, and only {', '.join(INPUTS)} (the first two always) can be exported"
+            ": give another checkpoint"
         )
     return [name for name in INPUTS if name in taken]
 
 
-def example_inputs(
-    inputs: Sequence[str],
-    lengths: Sequence[int],
-    tokenizer: PreTrainedTokenizerFast,
-    vocabulary: int,
-    generator: torch.Generator,
-) -> tuple[Tensor, ...]:
-    """Random rows of the given lengths, padded on the right to the longest.
+def encoder_of(
+    task: Task, model: PreTrainedModel, inputs: Sequence[str], example: Sequence[Tensor]
+) -> Encoder:
+    """The model as a module of plain tensors, with its padding on the side that it needs.
 
-    Returns:
-        One int64 tensor [len(lengths), max(lengths)] for each of ``inputs``.
+    Args:
+        example: rows of different lengths, a tensor for each of ``inputs``.
     """
-    shape = (len(lengths), max(lengths))
-    ends = torch.tensor(lengths).unsqueeze(1)
-    mask = (torch.arange(shape[1]) < ends).long()
-    ids = torch.randint(0, vocabulary, shape, generator=generator)
-    # Some models tell padding by its id, so that no real token may carry it.
-    ids[ids == tokenizer.pad_token_id] = (tokenizer.pad_token_id + 1) % vocabulary
-    tensors = {
-        "input_ids": torch.where(mask.bool(), ids, tokenizer.pad_token_id),
-        "attention_mask": mask,
-        # The second half of each row is a second sentence.
-        "token_type_ids": (torch.arange(shape[1]) >= ends // 2).long() * mask,
-    }
-    return tuple(tensors[name] for name in inputs)
+    kind = ENCODERS[task]
+    right = kind(model, inputs)
+    lengths = example[1].sum(dim=1).tolist()
+    what = f"rows of {lengths} tokens"
+    with torch.inference_mode():
+        singles = [
+            run_model(right, [tensor[row : row + 1, :length] for tensor in example], what)[0]
+            for row, length in enumerate(lengths)
+        ]
+        for encoder in (right, kind(model, inputs, left=True)):
+            together = run_model(encoder, example, what)
+            if task is not SEQUENCE_CLASSIFICATION:
+                together = [logits[:length] for logits, length in zip(together, lengths)]
+            pairs = zip(together, singles)
+            if all(torch.allclose(one, other, AGREES, AGREES) for one, other in pairs):
+                return encoder
+    return right
+
+
+def run_model(model: Callable[..., Any], arguments: Sequence[Any], what: str) -> Any:
+    """What the checkpoint's own model gives.
+
+    Raises:
+        ExportError: it fails.
+    """
+    try:
+        return model(*arguments)
+    except Exception as error:  # a model's own code may raise anything
+        raise ExportError(
+            f"the checkpoint's own model fails on {what} ({reason_of(error)}): give --max-length "
+            "where it is the length, or another checkpoint"
+        ) from error
 
 
 def trace(module: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]) -> torch.jit.ScriptModule:
@@ -192,15 +285,14 @@ def trace(module: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]) -> torc
     Raises:
         ExportError: the model cannot be traced.
     """
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), traceable_masks(), every_expert():
         warnings.simplefilter("ignore")  # tracer warnings: the comparison with the model decides
         try:
             return torch.jit.trace_module(module, dict(examples), check_trace=False)
         except Exception as error:  # the tracer runs the model's own code, which may raise anything
-            reason = str(error).strip().splitlines()[0]
             raise ExportError(
-                f"{type(module.model).__name__} cannot be traced ({reason}): give a checkpoint of "
-                "another architecture"
+                f"{type(module.model).__name__} cannot be traced ({reason_of(error)}): give a "
+                "checkpoint of another architecture"
             ) from error
 
 
@@ -219,6 +311,14 @@ def embeddings_of(model: PreTrainedModel) -> nn.Module:
     return model.get_submodule(embeddings_path(model))
 
 
+def padding_id(tokenizer: PreTrainedTokenizerFast, model: PreTrainedModel) -> int:
+    """The id that rows are padded with: the tokenizer's, unless it has none or the model has no
+    embedding for it. Padding is masked, so that any other does as well."""
+    count = model.get_input_embeddings().num_embeddings
+    ids = (tokenizer.pad_token_id, model.config.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(at for at in ids if isinstance(at, int) and 0 <= at < count)
+
+
 def position_limit(model: PreTrainedModel) -> int | None:
     """How many tokens the model has positions for, or None where it has no such limit.
 
@@ -229,4 +329,5 @@ def position_limit(model: PreTrainedModel) -> int | None:
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             reserved = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - reserved
-    return getattr(model.config, "max_position_embeddings", None)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None  # XLNet writes -1

@@ -11,36 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from labelstream_export.errors import ExportError
 
-# transformers' sign for "no limit" is 1e30; no model reads texts of this many tokens.
-UNLIMITED = 10_000_000
 PROBES = ("An ordinary sentence, with UPPER case.", "", "ünïcödé 🙂 日本語 שלום", "[SEP] </s> " * 3)
-
-
-def effective_length(
-    tokenizer: PreTrainedTokenizerFast | None, positions: int | None, asked: int | None
-) -> int:
-    """How many tokens of a text the exported model sees, special ones included.
-
-    Args:
-        tokenizer: the checkpoint's; its ``model_max_length`` is one limit. None where it is not.
-        positions: how many the model has, or None for no limit.
-        asked: what the user wants, or None for as many as possible.
-
-    Raises:
-        ExportError: more is asked than possible, or there is no limit and none is asked.
-    """
-    longest = None if tokenizer is None else tokenizer.model_max_length
-    limit = int(min(limit for limit in (positions, longest) if limit is not None))
-    if asked is not None and asked > limit:
-        raise ExportError(
-            f"--max-length {asked} is more than the {limit} tokens that the checkpoint allows: "
-            "ask for that or less"
-        )
-    if asked is None and limit > UNLIMITED:
-        raise ExportError(
-            "neither the tokenizer nor the model says how long a text may be: give --max-length"
-        )
-    return limit if asked is None else asked
 
 
 def write_tokenizer(tokenizer: PreTrainedTokenizerFast, max_length: int, folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""TorchServe model archives: a ``.mar`` file, which is a zip, or the folder that it unpacks to.
+"""TorchServe model archives: a ``.mar`` file, which is a zip, a ``.tar.gz`` (``--archive-format
+tgz``), or the folder that they unpack to.
 
 The layout is that of ``torch-model-archiver`` with the generalized Hugging Face handler:
 ``MAR-INF/MANIFEST.json`` names the serialized file, and beside it stand the checkpoint's own files,
@@ -11,14 +12,17 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import tarfile
 import zipfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.tasks import TEXT_GENERATION, Task, find_task
 
 MANIFEST = PurePosixPath("MAR-INF/MANIFEST.json")
@@ -85,7 +89,9 @@ class Archive:
 def is_archive(source: str) -> bool:
     """Whether it is an archive, and not a checkpoint."""
     path = Path(source)
-    return (path / MANIFEST).is_file() or (path.is_file() and zipfile.is_zipfile(path))
+    return (path / MANIFEST).is_file() or (
+        path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    )
 
 
 def open_archive(source: str, scratch: Path) -> Archive:
@@ -129,40 +135,81 @@ def open_archive(source: str, scratch: Path) -> Archive:
     )
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A file in an archive.
+
+    Attributes:
+        name: its path.
+        size: in bytes, as the archive tells it.
+        plain: whether it is a file, and no link or device.
+        open: begins to read it.
+    """
+
+    name: str
+    size: int
+    plain: bool
+    open: Callable[[], IO[bytes]]
+
+
 def _unpack(file: Path, folder: Path) -> None:
     """Nothing is written outside of the folder, no links, and no more than the limits."""
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if len(entries) > MOST_FILES or sum(entry.file_size for entry in entries) > MOST_BYTES:
-            raise ExportError(
-                f"{file} holds more than {MOST_FILES} files or {MOST_BYTES >> 30} GiB: it is no "
-                "model archive"
-            )
-        for entry in entries:
-            path = PurePosixPath(entry.filename)
-            unsafe = path.is_absolute() or ".." in path.parts or "\\" in entry.filename
-            if unsafe or ":" in entry.filename or stat.S_ISLNK(entry.external_attr >> 16):
-                raise ExportError(
-                    f"{file} holds {entry.filename!r}, which would be written elsewhere: archive "
-                    "the model again"
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            entries = [
+                _Entry(
+                    entry.filename,
+                    entry.file_size,
+                    not stat.S_ISLNK(entry.external_attr >> 16),
+                    partial(archive.open, entry),
                 )
-            if entry.is_dir():
-                continue
-            target = folder / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            left = entry.file_size  # what was counted above: the content may be more than is told
-            try:
-                with archive.open(entry) as packed, target.open("wb") as unpacked:
-                    while block := packed.read(BLOCK):
-                        left -= len(block)
-                        if left < 0:
-                            raise zipfile.BadZipFile("it is larger than it says")
-                        unpacked.write(block)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-                raise ExportError(
-                    f"{entry.filename} in {file} cannot be unpacked ({error}): archive the model "
-                    "again"
-                ) from error
+                for entry in archive.infolist()
+                if not entry.is_dir()
+            ]
+            _unpack_all(file, entries, folder)
+        return
+    try:
+        with tarfile.open(file) as archive:
+            entries = [
+                _Entry(entry.name, entry.size, entry.isreg(), partial(archive.extractfile, entry))
+                for entry in archive
+                if not entry.isdir()
+            ]
+            _unpack_all(file, entries, folder)
+    except (tarfile.TarError, EOFError) as error:
+        raise ExportError(
+            f"{file.name} cannot be unpacked ({reason_of(error)}): archive the model again"
+        ) from error
+
+
+def _unpack_all(file: Path, entries: Sequence[_Entry], folder: Path) -> None:
+    if len(entries) > MOST_FILES or sum(entry.size for entry in entries) > MOST_BYTES:
+        raise ExportError(
+            f"{file} holds more than {MOST_FILES} files or {MOST_BYTES >> 30} GiB: it is no "
+            "model archive"
+        )
+    for entry in entries:
+        path = PurePosixPath(entry.name)
+        unsafe = path.is_absolute() or ".." in path.parts or "\\" in entry.name
+        if unsafe or ":" in entry.name or not entry.plain:
+            raise ExportError(
+                f"{file} holds {entry.name!r}, which would be written elsewhere: archive the model "
+                "again"
+            )
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        left = entry.size  # what was counted above: the content may be more than is told
+        try:
+            with entry.open() as packed, target.open("wb") as unpacked:
+                while block := packed.read(BLOCK):
+                    left -= len(block)
+                    if left < 0:
+                        raise zipfile.BadZipFile("it is larger than it says")
+                    unpacked.write(block)
+        except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise ExportError(
+                f"{entry.name} in {file} cannot be unpacked ({error}): archive the model again"
+            ) from error
 
 
 def _settings(
@@ -214,7 +261,12 @@ def _labels(file: Path, source: str) -> list[str] | None:
     if "label_list" in content:
         names = content["label_list"]
         if isinstance(names, str):
-            names = [name.strip().strip("'\"") for name in names.strip().strip("[]").split(",")]
+            names = split_names(names)
+        if not isinstance(names, list):
+            raise ExportError(
+                f"label_list in index_to_name.json of {source} is no list: write it as one, such "
+                'as "[O, B-PER, I-PER]"'
+            )
         return [str(name) for name in names]
     if set(content) != {str(index) for index in range(len(content))}:
         raise ExportError(
@@ -222,6 +274,33 @@ def _labels(file: Path, source: str) -> list[str] | None:
             "turn: repair it"
         )
     return [str(content[str(index)]) for index in range(len(content))]
+
+
+def split_names(text: str) -> list[str] | None:
+    """The names in the string of a list, ``[O, B-PER]`` or ``['O', 'B-PER, full']``, as the job
+    reads it; None where it has no brackets."""
+    inner = text.strip()
+    if not (inner.startswith("[") and inner.endswith("]")):
+        return None
+    names, name, quote = [], "", ""
+    for letter in inner[1:-1]:
+        if not quote and letter == ",":
+            names.append(name)
+            name = ""
+            continue
+        if not quote and letter in "'\"" and not name.strip():
+            quote = letter
+        elif letter == quote:
+            quote = ""
+        name += letter
+    if name.strip() or not names:
+        names.append(name)
+    return [_unquoted(name.strip()) for name in names]
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) >= 2 and text[0] in "'\"" and text[-1] == text[0]
+    return text[1:-1] if quoted else text
 
 
 def _read_json(file: Path, source: str) -> dict[str, Any]:

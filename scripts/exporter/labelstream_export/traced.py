@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +10,9 @@ from transformers import PreTrainedTokenizerFast
 
 from labelstream_export.errors import ExportError
 from labelstream_export.graph import check_devices
-from labelstream_export.module import example_inputs
+from labelstream_export.rows import Rows
 from labelstream_export.tasks import QUESTION_ANSWERING, SEQUENCE_CLASSIFICATION, Task
-from labelstream_export.verify import PADDING_TOLERANCE, SEED, batches, check, difference_of, run
+from labelstream_export.verify import PADDING_TOLERANCE, batches, check, difference_of, run, tell
 
 INPUTS = ("input_ids", "attention_mask")
 NAMES = {QUESTION_ANSWERING: ("start_logits", "end_logits")}
@@ -77,13 +76,15 @@ def verify_traced(
     Raises:
         ExportError: as ``verify``.
     """
-    generator = torch.Generator().manual_seed(SEED)
+    rows = Rows(tokenizer, len(tokenizer), INPUTS, task is QUESTION_ANSWERING)
     module = torch.jit.load(str(path), map_location="cpu")
     check_devices(module)
-    rows, largest, largest_padding = 0, 0.0, 0.0
+    count, largest, largest_padding = 0, 0.0, 0.0
     with torch.inference_mode():
         for lengths in batches(max_length):
-            batch = example_inputs(INPUTS, lengths, tokenizer, len(tokenizer), generator)
+            lengths = rows.lengths(lengths)
+            tell(lengths)
+            batch = rows.batch(lengths)
             what = f"rows of {lengths} tokens"
             logits = run(module, batch, what)
             difference = difference_of(logits, run(traced, batch, what))
@@ -97,9 +98,9 @@ def verify_traced(
                 difference = difference_of(kept, alone)
                 check(difference, PADDING_TOLERANCE["fp32"], f"{what} and of {length} alone")
                 largest_padding = max(largest_padding, difference)
-            rows += len(lengths)
+            count += len(lengths)
     return {
-        "texts": rows,
+        "texts": count,
         "largest_difference": largest,
         "largest_padding_difference": largest_padding,
     }
@@ -107,7 +108,6 @@ def verify_traced(
 
 def class_count(traced: Traced, tokenizer: PreTrainedTokenizerFast) -> int:
     """How many classes the module tells apart."""
-    generator = torch.Generator().manual_seed(SEED)
-    batch: Any = example_inputs(INPUTS, [5], tokenizer, len(tokenizer), generator)
+    batch = Rows(tokenizer, len(tokenizer), INPUTS).batch([5])
     with torch.inference_mode():
         return run(traced, batch, "a row of 5 tokens").shape[-1]

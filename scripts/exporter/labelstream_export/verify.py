@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from labelstream_export.errors import ExportError
+from labelstream_export.errors import ExportError, last_reason_of
 from labelstream_export.graph import check_devices
-from labelstream_export.module import example_inputs
+from labelstream_export.module import Encoder, run_model
+from labelstream_export.progress import say
+from labelstream_export.rows import Rows
 from labelstream_export.tasks import QUESTION_ANSWERING, SEQUENCE_CLASSIFICATION, Task
 
 # Between the module and the model on the same batch: libtorch fuses operators and rounds otherwise.
@@ -23,27 +24,30 @@ TOLERANCE = {"fp32": 5e-5, "bf16": 0.2, "int8": 0.2}
 # difference is told but not judged: int8 has one scale for a whole batch, and what it costs is
 # measured as agreement.
 PADDING_TOLERANCE = {"fp32": 1e-4, "bf16": float("inf"), "int8": float("inf")}
-SEED = 20_250_101
+# From this many tokens on a comparison takes so long that it is told of.
+LONG = 2048
 
 
 def verify(
     path: Path,
     task: Task,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    inputs: Sequence[str],
+    encoder: Encoder,
+    rows: Rows,
     max_length: int,
     precision: str,
+    above: Sequence[int] = (),
 ) -> dict[str, float]:
     """Loads the module of an encoder and holds its logits against the model's, for rows of all
-    lengths.
+    lengths, the longest first.
 
     Each batch must give what the model gives for that batch, and each of its rows what the model
     gives for that row alone, without padding.
 
     Args:
         path: the module.
-        model: in the precision of the module.
+        encoder: around a model that nothing was run on, in the precision of the module.
+        rows: to compare.
+        above: lengths above which the model may behave otherwise.
 
     Returns:
         ``texts``, the number of rows compared; ``largest_difference`` between module and model;
@@ -54,55 +58,66 @@ def verify(
         ExportError: a difference is above its tolerance, or the module cannot be run, or is bound
             to a device.
     """
-    generator = torch.Generator().manual_seed(SEED)
-    vocabulary = model.get_input_embeddings().num_embeddings
     module = torch.jit.load(str(path), map_location="cpu")
     check_devices(module)
+    model = encoder.model
 
-    def run_model(tensors: Sequence[Tensor]) -> Tensor:
-        outputs = model(**dict(zip(inputs, tensors)), return_dict=False)
+    def alone(*tensors: Tensor) -> Tensor:
+        outputs = model(**dict(zip(encoder.inputs, tensors)), return_dict=False)
         if task is QUESTION_ANSWERING:
             return torch.stack(outputs[:2], dim=-1).float()
         return outputs[0].float()
 
-    rows, largest, largest_padding = 0, 0.0, 0.0
+    count, largest, largest_padding = 0, 0.0, 0.0
     with torch.inference_mode():
-        for lengths in batches(max_length):
-            batch = example_inputs(inputs, lengths, tokenizer, vocabulary, generator)
+        for lengths in batches(max_length, above):
+            lengths = rows.lengths(lengths)
+            tell(lengths)
+            batch = rows.batch(lengths)
             logits = run(module, batch, f"rows of {lengths} tokens")
-            difference = difference_of(logits, run_model(batch))
+            expected = run_model(encoder, batch, f"rows of {lengths} tokens")
+            difference = difference_of(logits, expected)
             check(difference, TOLERANCE[precision], f"rows of {lengths} tokens in one batch")
             largest = max(largest, difference)
             for row, length in enumerate(lengths):
-                alone = run_model([tensor[row : row + 1, :length] for tensor in batch])
+                what = f"a row of {length} tokens, padded to {max(lengths)} and alone"
+                single = [tensor[row : row + 1, :length] for tensor in batch]
                 kept = logits[row : row + 1]
                 if task is not SEQUENCE_CLASSIFICATION:
                     kept = kept[:, :length]
-                difference = difference_of(kept, alone)
-                what = f"a row of {length} tokens, padded to {max(lengths)} and alone"
+                difference = difference_of(kept, run_model(alone, single, what))
                 check(difference, PADDING_TOLERANCE[precision], what)
                 largest_padding = max(largest_padding, difference)
-            rows += len(lengths)
+            count += len(lengths)
     return {
-        "texts": rows,
+        "texts": count,
         "largest_difference": largest,
         "largest_padding_difference": largest_padding,
     }
 
 
-def batches(max_length: int) -> list[list[int]]:
-    """Lengths of the rows of each batch: one token alone, a single row, even and ragged batches,
-    and the longest that the model takes."""
+def batches(max_length: int, above: Sequence[int] = ()) -> list[list[int]]:
+    """Lengths of the rows of each batch: the longest that the model takes, one above each
+    threshold, ragged and even batches, a single row, one token alone."""
     short, middle = min(7, max_length), max(1, max_length // 3)
+    # What a batch of long rows costs is spent on the longest alone.
+    ragged = min(max_length, 512)
     return [
-        [1],
-        [1, 1, 1],
-        [short],
-        [middle, 1, short, 2],
-        [3, middle, middle, 1, 2, short, 3, 2],
         [max_length],
-        [max_length, 2, middle],
+        *([length, min(5, length)] for length in above if length < max_length),
+        [ragged, 2, max(1, ragged // 3)],
+        [3, min(middle, 170), min(middle, 170), 1, 2, short, 3, 2],
+        [min(middle, 170), 1, short, 2],
+        [short],
+        [1, 1, 1],
+        [1],
     ]
+
+
+def tell(lengths: Sequence[int]) -> None:
+    """Says that long rows are being compared, which takes its time."""
+    if max(lengths) >= LONG:
+        say(f"comparing {'rows' if len(lengths) > 1 else 'a row'} of {max(lengths)} tokens")
 
 
 def run(module: torch.jit.ScriptModule, batch: Sequence[Tensor], what: str) -> Any:
@@ -114,9 +129,9 @@ def run(module: torch.jit.ScriptModule, batch: Sequence[Tensor], what: str) -> A
     try:
         return module(*batch)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
         raise ExportError(
-            f"the exported module fails on {what} ({reason}): this checkpoint cannot be exported"
+            f"the exported module fails on {what} ({last_reason_of(error)}): this checkpoint "
+            "cannot be exported"
         ) from error
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import bootstrap
 from labelstream_export.cli import main
+from labelstream_export.tasks import find_task
 
 SCRIPTS = Path(__file__).resolve().parents[2]
 
@@ -50,6 +51,36 @@ def test_wrong_use_ends_with_2(capsys, arguments, sentence):
         main(["x", *arguments])
     assert exit.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("ner", "token_classification"),
+        ("sentiment-analysis", "sequence_classification"),
+        ("Sequence_Classification", "sequence_classification"),
+        ("text-ranking", "sequence_classification"),
+        ("qa", "question_answering"),
+    ],
+)
+def test_names_that_people_type_are_tasks(name, found):
+    assert find_task(name).name == found
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("summarization", "is not done here: there are sequence_classification"),
+        ("translation_en_to_fr", "is not done here"),
+        ("image-classification", "is not done here"),
+        ("zero-shot-classification", "use an NLI model as sequence_classification"),
+        ("token-clasification", "the nearest known one is token_classification"),
+        ("haiku", "there are sequence_classification, token_classification"),
+    ],
+)
+def test_other_tasks_are_told_as_such(name, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        find_task(name)
 
 
 def test_failure_ends_with_1_and_one_sentence(capsys, tmp_path):

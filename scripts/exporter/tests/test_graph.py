@@ -87,9 +87,14 @@ def test_constant_without_an_input_to_follow_is_refused():
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-def test_table_made_by_the_code_is_refused_and_a_scalar_is_not():
+def test_table_made_by_the_code_follows_its_input_and_a_scalar_may_stay():
+    table = traced(Table())
     with pytest.raises(ExportError, match=r"tensor constant of shape \[3\]"):
-        check_devices(traced(Table()))
+        check_devices(table)
+    assert free_devices(table) > 0
+    check_devices(table)
+    assert torch.equal(table(IDS), Table()(IDS))
+    assert table(IDS.to("meta")).device.type == "meta"
     scalar = traced(Scalar())
     free_devices(scalar)
     check_devices(scalar)

@@ -14,7 +14,9 @@ import labelstream_export.export as export_module
 from fixture_checkpoints import ENCODERS
 from labelstream_export.errors import ExportError
 from labelstream_export.export import export
-from labelstream_export.tasks import SEQUENCE_CLASSIFICATION
+from labelstream_export.tasks import SEQUENCE_CLASSIFICATION, TEXT_GENERATION
+
+MOST = 200  # letters of a reason
 
 
 def refuse(checkpoint: Path | str, output: Path, sentence: str) -> None:
@@ -22,6 +24,7 @@ def refuse(checkpoint: Path | str, output: Path, sentence: str) -> None:
     with pytest.raises(ExportError, match=sentence) as failure:
         export(checkpoint=str(checkpoint), task=SEQUENCE_CLASSIFICATION, output=output)
     assert "\n" not in str(failure.value)
+    assert len(str(failure.value)) <= MOST, str(failure.value)
     assert not [file for file in output.parent.iterdir() if output.name in file.name]
 
 
@@ -58,7 +61,7 @@ def test_config_that_is_not_json(checkpoint, tmp_path):
 
 def test_unknown_model_type(checkpoint, tmp_path):
     edit(checkpoint / "config.json", model_type="nonesuch")
-    refuse(checkpoint, tmp_path / "model", "cannot be loaded for sequence_classification")
+    refuse(checkpoint, tmp_path / "model", "has the model_type nonesuch, which transformers")
 
 
 def test_folder_that_is_not_there(tmp_path):
@@ -81,7 +84,11 @@ def test_checkpoint_without_the_head(checkpoints, tmp_path, architecture):
 def test_checkpoint_without_a_tokenizer(checkpoint, tmp_path):
     for file in [*checkpoint.glob("*token*"), *checkpoint.glob("vocab*")]:
         file.unlink()
-    refuse(checkpoint, tmp_path / "model", "tokenizer of .* cannot be loaded")
+    refuse(
+        checkpoint,
+        tmp_path / "model",
+        "has no tokenizer: add its tokenizer.json, or give .* as --tokenizer",
+    )
 
 
 def test_tokenizer_of_another_model(checkpoint, tmp_path):
@@ -96,7 +103,7 @@ def test_tokenizer_that_is_not_a_fast_one(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr(
         transformers.AutoTokenizer, "from_pretrained", lambda *args, **options: slow
     )
-    refuse(checkpoint, tmp_path / "model", "is not a fast one")
+    refuse(checkpoint, tmp_path / "model", "runs in Python alone, and transformers has no fast one")
 
 
 def test_labels_with_a_gap(checkpoint, tmp_path):
@@ -147,7 +154,7 @@ def test_written_tokenizer_that_gives_other_ids(checkpoint, tmp_path, monkeypatc
 
 
 def test_limit_that_nobody_tells():
-    from labelstream_export.tokenizer import effective_length
+    from labelstream_export.lengths import effective_length
 
     class Unlimited:
         model_max_length = int(1e30)
@@ -156,3 +163,133 @@ def test_limit_that_nobody_tells():
     assert effective_length(Unlimited(), None, 100) == 100
     with pytest.raises(ExportError, match="give --max-length"):
         effective_length(Unlimited(), None, None)
+
+
+ADAPTER = {"peft_type": "LORA", "base_model_name_or_path": "bert-base-uncased"}
+
+
+@pytest.mark.parametrize("base", ["none", "config", "weights"])
+def test_adapter_is_never_left_out(checkpoint, tmp_path, base):
+    """Beside its base it would be ignored, and the base exported."""
+    (checkpoint / "adapter_config.json").write_text(json.dumps(ADAPTER), "utf-8")
+    (checkpoint / "adapter_model.safetensors").write_bytes(b"...")
+    if base != "weights":
+        (checkpoint / "model.safetensors").unlink()
+    if base == "none":
+        (checkpoint / "config.json").unlink()
+    refuse(checkpoint, tmp_path / "model", "a LORA adapter of bert-base-uncased, .* merge them")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "is quantized .gptq.: export the unquantized .* --precision int8",
+        ),
+        (
+            {
+                "model_type": "nomic_bert",
+                "auto_map": {"AutoModelForSequenceClassification": "modeling_nomic.Nomic"},
+            },
+            "is code of its own .modeling_nomic.Nomic., .* no --trust-remote-code",
+        ),
+        ({"model_type": "distillbert"}, "the nearest is distilbert"),
+        ({"model_type": None}, "tells no model_type"),
+        ({"model_type": "vit"}, "has no vit for sequence_classification, nor for another task"),
+        ({"id2label": {"A": "0", "B": "1", "C": "2"}}, "does not name the classes 0 to 2"),
+        ({"id2label": ["A", "B", "C"]}, "id2label in config.json of checkpoint is no object"),
+        ({"id2label": {"0": "A", "1": " ", "2": "B"}}, "names class 1 with a blank"),
+        ({"id2label": {"0": "A", "1": None, "2": "B"}}, "names class 1 with nothing"),
+        ({"id2label": {"0": ["a"], "1": "A", "2": "B"}}, "names class 0 with a list"),
+        (
+            {"id2label": {str(at): f"L{at}" for at in range(4)}, "label2id": {}},
+            "gives 3 logits, and its config.json names 4 classes",
+        ),
+        ({"dim": 18}, "has the shape .16., and its config.json asks for .18.|has the shape"),
+    ],
+)
+def test_configuration_is_looked_at_first(checkpoint, tmp_path, changes, sentence):
+    edit(checkpoint / "config.json", **changes)
+    refuse(checkpoint, tmp_path / "model", sentence)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"model-q4.gguf": "GGUF"}, "has GGUF weights alone"),
+        ({"tf_model.h5": "x"}, "has TensorFlow weights alone"),
+        ({"model.onnx": "x"}, "has ONNX weights alone"),
+        (
+            {"model.safetensors": "version https://git-lfs.github.com/spec/v1\noid sha256:01\n"},
+            "model.safetensors of checkpoint is a Git LFS pointer.*git lfs pull",
+        ),
+        (
+            {
+                "model.safetensors.index.json": json.dumps(
+                    {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+                )
+            },
+            "lacks model-00001-of-00002.safetensors .1 of 1 files",
+        ),
+        ({"checkpoint-500/config.json": "{}"}, "such as checkpoint-500"),
+    ],
+)
+def test_files_are_looked_at_first(checkpoint, tmp_path, files, sentence):
+    (checkpoint / "model.safetensors").unlink()
+    for name, content in files.items():
+        (checkpoint / name).parent.mkdir(exist_ok=True)
+        (checkpoint / name).write_text(content, "utf-8")
+    refuse(checkpoint, tmp_path / "model", sentence)
+
+
+@pytest.mark.parametrize("kind", ["PhobertTokenizer", "ByT5Tokenizer", "BertJapaneseTokenizer"])
+def test_tokenizer_that_runs_in_python_alone_is_told_as_such(checkpoint, tmp_path, kind):
+    for file in checkpoint.glob("tokenizer*"):
+        file.unlink()
+    (checkpoint / "vocab.txt").write_text("[PAD]\n[UNK]\na\nb\n")
+    (checkpoint / "bpe.codes").write_text("a b 3\n")
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind}))
+    refuse(checkpoint, tmp_path / "model", f"{kind}. runs in Python alone")
+
+
+def test_tokenizer_of_its_own_code_is_not_run(checkpoint, tmp_path):
+    (checkpoint / "tokenization_mine.py").write_text("raise SystemExit('executed')\n")
+    edit(
+        checkpoint / "tokenizer_config.json",
+        tokenizer_class="MyTokenizer",
+        auto_map={"AutoTokenizer": ["tokenization_mine.MyTokenizer", None]},
+    )
+    refuse(checkpoint, tmp_path / "model", "the tokenizer of checkpoint is code of its own")
+
+
+def test_encoder_decoder_is_no_generator_here(checkpoint, tmp_path):
+    (checkpoint / "config.json").write_text(
+        json.dumps({"model_type": "t5", "is_encoder_decoder": True}), "utf-8"
+    )
+    with pytest.raises(ExportError, match="is an encoder-decoder .t5., .* cannot be exported"):
+        export(checkpoint=str(checkpoint), task=TEXT_GENERATION, output=tmp_path / "model")
+
+
+def test_special_token_without_an_embedding_may_be_there(checkpoint, tmp_path):
+    """A [PAD] that was added after the training: no text gives it but by its name."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer.add_special_tokens({"pad_token": "<new pad>"})
+    assert tokenizer.pad_token_id == 600
+    tokenizer.save_pretrained(checkpoint)
+    output = tmp_path / "model"
+    export(checkpoint=str(checkpoint), task=SEQUENCE_CLASSIFICATION, output=output)
+    manifest = json.loads((output / "labelstream.json").read_text("utf-8"))
+    assert 0 <= manifest["pad_token_id"] < 600
+
+
+def test_tokenizer_may_lie_elsewhere(checkpoint, checkpoints, tmp_path):
+    for file in [*checkpoint.glob("*token*"), *checkpoint.glob("vocab*")]:
+        file.unlink()
+    export(
+        checkpoint=str(checkpoint),
+        task=SEQUENCE_CLASSIFICATION,
+        output=tmp_path / "model",
+        tokenizer=str(checkpoints["distilbert"]),
+    )
+    assert (tmp_path / "model" / "tokenizer.json").is_file()

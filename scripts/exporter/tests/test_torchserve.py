@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -134,6 +135,32 @@ def test_traced_modules_of_other_tasks_give_one_tensor(tmp_path, task):
     ids = torch.tensor([[2, 9, 10, 3]])
     logits = torch.jit.load(str(tmp_path / "model" / "model.pt"))(ids, torch.ones_like(ids))
     assert list(logits.shape) == [1, 4, 2 if task is QUESTION_ANSWERING else 6]
+
+
+def test_archive_format_tgz_is_read_too(tmp_path):
+    archive = unpacked(tmp_path)
+    file = tmp_path / "Opinions.tar.gz"
+    with tarfile.open(file, "w:gz") as target:
+        target.add(archive, arcname=".")
+    export(checkpoint=str(file), task=None, output=tmp_path / "model")
+    assert labels_of(tmp_path / "model") == NAMES
+    link = tarfile.TarInfo("link")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    outside = tarfile.TarInfo("../outside")
+    for entry in (link, outside):
+        with tarfile.open(tmp_path / "bad.tar.gz", "w:gz") as target:
+            target.addfile(entry)
+        refuse(tmp_path / "bad.tar.gz", tmp_path / "other", "would be written elsewhere")
+    (tmp_path / "bad.tar.gz").write_bytes(file.read_bytes()[:2000])
+    refuse(tmp_path / "bad.tar.gz", tmp_path / "other", "cannot be unpacked|neither a folder")
+
+
+def test_name_with_a_comma_inside_quotes_is_one_name(tmp_path):
+    archive = unpacked(tmp_path, TOKENS)
+    label_list = "['O', 'B-PER, full', I-PER]"
+    (archive / "index_to_name.json").write_text(json.dumps({"label_list": label_list}))
+    export(checkpoint=str(archive), task=TOKENS, output=tmp_path / "model")
+    assert labels_of(tmp_path / "model") == ["O", "B-PER, full", "I-PER"]
 
 
 @pytest.mark.parametrize(

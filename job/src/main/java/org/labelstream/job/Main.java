@@ -3,8 +3,13 @@ package org.labelstream.job;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URI;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
 import org.apache.flink.client.program.ProgramParametrizationException;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
@@ -14,7 +19,10 @@ import org.labelstream.job.jobfile.InvalidJobException;
 import org.labelstream.job.jobfile.JobFile;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.kafka.KafkaPipelines;
-import org.labelstream.operator.ModelFetcher;
+import org.labelstream.job.kafka.Preflight;
+import org.labelstream.operator.RequiredEngine;
+import org.labelstream.operator.WrongEngineException;
+import org.labelstream.store.ModelFetcher;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -33,11 +41,18 @@ public final class Main {
   private static final long CHECKPOINT_INTERVAL_MS = 10_000;
 
   @Option(
-      names = "--config",
+      names = {"--config", "--job-file"},
       required = true,
       paramLabel = "JOB_FILE",
-      description = "The job file: a path, or a URI of any file system that Flink reads.")
+      description =
+          "The job file: a path, or a URI of any file system that Flink reads. Flink's application mode takes --config for its own, and leaves --job-file.")
   private String config;
+
+  @Option(
+      names = "--check",
+      description =
+          "Only looks whether the job can run: job file, models, and what the brokers say.")
+  private boolean check;
 
   /** Tells the version of the jar. */
   static final class Version implements CommandLine.IVersionProvider {
@@ -66,17 +81,58 @@ public final class Main {
     } catch (CommandLine.ParameterException e) {
       throw new ProgramParametrizationException(
           e.getMessage() + ": see labelstream-job.jar --help");
-    } catch (InvalidJobException e) {
+    } catch (InvalidJobException | WrongEngineException e) {
       throw new ProgramParametrizationException(e.getMessage());
     }
   }
 
   private void submit() throws Exception {
+    RequiredEngine.check();
     JobSpec job = JobFile.read(config, content(config), this::resolve);
     job.notices().forEach(System.err::println);
     StreamExecutionEnvironment env = environment(job);
+    ask(job, env);
+    if (check) {
+      System.out.println(config + " can run.");
+      return;
+    }
     KafkaPipelines.build(env, job);
     env.execute(job.name());
+  }
+
+  /**
+   * Asks brokers and cluster. What only the cluster may know is asked again when the job starts
+   * there, so it is a problem here only where nothing but the check is wanted.
+   */
+  private void ask(JobSpec job, StreamExecutionEnvironment env) {
+    Preflight.Findings findings = Preflight.of(job).run();
+    List<String> problems = new ArrayList<>(findings.lasting());
+    if (RunningJobs.of(env).contains(job.name())) {
+      problems.add(
+          "A job named "
+              + job.name()
+              + " runs on this cluster already, and the two would write everything twice or end each other: cancel that one, or rename this one");
+    }
+    List<String> unknown =
+        Stream.concat(findings.absent().stream(), findings.passing().stream()).toList();
+    if (check) {
+      problems.addAll(unknown);
+    } else {
+      unknown.forEach(
+          sentence ->
+              System.err.println(sentence + ". The job asks again when it starts on the cluster."));
+    }
+    findings.notices().forEach(System.err::println);
+    if (!problems.isEmpty()) {
+      throw new InvalidJobException(
+          problems.size() == 1
+              ? problems.get(0)
+              : config
+                  + " cannot run, for "
+                  + problems.size()
+                  + " reasons:\n  "
+                  + String.join("\n  ", problems));
+    }
   }
 
   /**
@@ -108,8 +164,14 @@ public final class Main {
     try {
       org.apache.flink.core.fs.Path path = new org.apache.flink.core.fs.Path(uri(config));
       try (InputStream in = FileSystem.get(path.toUri()).open(path)) {
-        return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        return StandardCharsets.UTF_8
+            .newDecoder()
+            .decode(ByteBuffer.wrap(in.readAllBytes()))
+            .toString();
       }
+    } catch (CharacterCodingException e) {
+      throw new InvalidJobException(
+          "The job file " + config + " is not UTF-8 text: save it with that encoding");
     } catch (IOException | RuntimeException e) {
       throw new InvalidJobException(
           "The job file " + config + " cannot be read (" + e.getMessage() + "): check the path");

@@ -6,7 +6,14 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -109,5 +116,37 @@ class LabelCommandITCase {
     assertThat(wrongUse.status()).isEqualTo(2);
     assertThat(scripts.run("label.sh", "--help").succeeded().out())
         .contains("MODEL_FOLDER", "--parameters", "--dead-letters");
+  }
+
+  @Test
+  void twoCommandsAtOnceBothFindWhatTheyRunOn() throws Exception {
+    Path state = Path.of("target/label-state-of-two").toAbsolutePath();
+    // What a rebuild leaves: natives that are there, and jars that are older than the bundle.
+    Path stamp = state.resolve("lib/.unpacked");
+    if (Files.exists(stamp)) {
+      Files.setLastModifiedTime(stamp, FileTime.fromMillis(0));
+    }
+    ExecutorService both = Executors.newFixedThreadPool(2);
+    try {
+      Callable<Script.Result> command =
+          () -> new Script(state).run(bytes("good"), "label.sh", SENTIMENT);
+      for (Future<Script.Result> result : both.invokeAll(List.of(command, command))) {
+        assertThat(result.get().succeeded().outLines()).hasSize(1);
+      }
+    } finally {
+      both.shutdown();
+    }
+  }
+
+  @Test
+  void whatAKilledCommandHasLeftDoesNotHoldUpTheNext() throws Exception {
+    Path state = Path.of("target/label-state").toAbsolutePath();
+    Process gone = new ProcessBuilder("true").start();
+    gone.waitFor();
+    Files.createDirectories(state);
+    Path lock = state.resolve("lib.lock");
+    Files.createSymbolicLink(lock, Path.of(Long.toString(gone.pid())));
+    assertThat(scripts.run(bytes("good"), "label.sh", SENTIMENT).succeeded().outLines()).hasSize(1);
+    assertThat(Files.exists(lock, LinkOption.NOFOLLOW_LINKS)).isFalse();
   }
 }

@@ -146,6 +146,83 @@ class StandaloneClusterITCase {
     assertThat(jobs()).noneSatisfy(job -> assertThat(job.get("name").asText()).isEqualTo("wrong"));
   }
 
+  @Test
+  void twoJobsOnOneTaskManagerShareItsWorkersAndTheModel() throws Exception {
+    kafka.createTopic("shared-texts", 2);
+    int loadedBefore = timesLoaded();
+    List<String> jobs = new ArrayList<>();
+    List<Long> workers = new ArrayList<>();
+    for (int i = 1; i <= 2; i++) {
+      String topics = "shared-" + i;
+      kafka.createTopic(topics + "-labels", 1);
+      kafka.createTopic(topics + "-dead", 1);
+      Path jobFile =
+          Files.writeString(
+              folder.resolve(topics + ".yaml"),
+              """
+              name: %1$s
+              pipelines:
+                - name: sentiment
+                  model: %2$s
+                  input: {topic: shared-texts}
+                  output: {topic: %1$s-labels}
+                  dead-letters: {topic: %1$s-dead}
+                  parallelism: 2
+              kafka:
+                common: {bootstrap.servers: "%3$s"}
+                consumer: {group.id: %1$s}
+              """
+                  .formatted(
+                      topics,
+                      Script.ROOT.resolve("model-assets/sentiment"),
+                      kafka.bootstrapServers()));
+      String job =
+          scripts.run("flink-local.sh", "submit", jobFile.toString()).succeeded().out().strip();
+      jobs.add(job);
+      awaitRunning(job);
+      workers.add(workers());
+    }
+    assertThat(workers.get(0)).isPositive();
+    assertThat(workers.get(1)).as("workers of two jobs").isEqualTo(workers.get(0));
+    assertThat(timesLoaded() - loadedBefore).as("how often the model was loaded").isEqualTo(1);
+    for (String job : jobs) {
+      scripts.run("flink-local.sh", "cancel", job).succeeded();
+    }
+  }
+
+  /** Until each task has opened its operators. */
+  private static void awaitRunning(String job) throws Exception {
+    long deadline = System.nanoTime() + Duration.ofMinutes(2).toNanos();
+    while (System.nanoTime() < deadline) {
+      boolean running = true;
+      for (JsonNode vertex : get("/jobs/" + job).get("vertices")) {
+        running &= vertex.get("status").asText().equals("RUNNING");
+      }
+      if (running) {
+        return;
+      }
+      Thread.sleep(250);
+    }
+    throw new AssertionError(job + " does not run after 2 minutes: " + get("/jobs/" + job));
+  }
+
+  private static long workers() throws Exception {
+    String id = get("/taskmanagers").get("taskmanagers").get(0).get("id").asText();
+    long workers = 0;
+    for (JsonNode thread : get("/taskmanagers/" + id + "/thread-dump").get("threadInfos")) {
+      workers += thread.get("threadName").asText().startsWith("labelstream-worker-") ? 1 : 0;
+    }
+    return workers;
+  }
+
+  private static int timesLoaded() throws Exception {
+    Path log = folder.resolve("state/flink/log/taskmanager-1.log");
+    return (int)
+        Files.readAllLines(log).stream()
+            .filter(line -> line.contains("Loaded") && line.contains("sentiment"))
+            .count();
+  }
+
   private static String finalState(String job) throws Exception {
     long deadline = System.nanoTime() + Duration.ofMinutes(3).toNanos();
     while (System.nanoTime() < deadline) {

@@ -10,6 +10,7 @@ import java.io.StringReader;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Where a text can be cut so that what is before the cut has the tokens that it has in the whole
@@ -124,9 +125,9 @@ final class Cuts {
   }
 
   private static Cuts read(String json) throws IOException {
-    JsonElement normalizer = null;
-    JsonElement preTokenizer = null;
-    JsonElement addedTokens = null;
+    @Nullable JsonElement normalizer = null;
+    @Nullable JsonElement preTokenizer = null;
+    @Nullable JsonElement addedTokens = null;
     boolean known = false;
     try (JsonReader reader = new JsonReader(new StringReader(json))) {
       reader.beginObject();
@@ -189,7 +190,7 @@ final class Cuts {
     return known && !dropout;
   }
 
-  private static Words words(JsonElement preTokenizer) {
+  private static Words words(@Nullable JsonElement preTokenizer) {
     List<JsonObject> steps = flat(preTokenizer, "pretokenizers");
     if (steps.isEmpty()) {
       return Words.UNKNOWN;
@@ -234,7 +235,7 @@ final class Cuts {
   }
 
   /** The steps of a sequence, or the one step that there is, or none. */
-  private static List<JsonObject> flat(JsonElement step, String steps) {
+  private static List<JsonObject> flat(@Nullable JsonElement step, String steps) {
     List<JsonObject> all = new ArrayList<>();
     if (step instanceof JsonObject one) {
       if (type(one).equals("Sequence")) {

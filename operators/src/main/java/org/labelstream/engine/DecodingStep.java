@@ -7,6 +7,8 @@ import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.Shape;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.labelstream.model.Manifest;
 
 /**
@@ -21,7 +23,7 @@ final class DecodingStep {
   private final List<int[][]> tokens;
   private final int rows;
   private final int newColumns;
-  private final KeyValueCache.Block whole;
+  private final KeyValueCache.@Nullable Block whole;
   private final int pastColumns;
 
   /**
@@ -43,7 +45,7 @@ final class DecodingStep {
   }
 
   /** The block that holds just these sequences in this order, or null. */
-  private KeyValueCache.Block wholeBlock() {
+  private KeyValueCache.@Nullable Block wholeBlock() {
     KeyValueCache.Block block = caches.get(0).block();
     int row = 0;
     for (KeyValueCache cache : caches) {
@@ -98,7 +100,7 @@ final class DecodingStep {
     }
     int row = 0;
     for (KeyValueCache cache : caches) {
-      KeyValueCache.Block block = cache.block();
+      KeyValueCache.Block block = Objects.requireNonNull(cache.block()); // all have read something
       for (int i = 0; i < cache.sequences(); ) {
         int first = cache.row(i);
         int count = 1; // neighbours in the block stay neighbours

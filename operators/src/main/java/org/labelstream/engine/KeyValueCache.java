@@ -3,6 +3,7 @@ package org.labelstream.engine;
 import ai.djl.ndarray.NDArray;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What a generator has read of one text, or of several continuations of it that have the same
@@ -41,7 +42,7 @@ public final class KeyValueCache implements AutoCloseable {
     }
   }
 
-  private Block block;
+  private @Nullable Block block;
   private int[] rows = {0};
   private int length;
 
@@ -55,7 +56,8 @@ public final class KeyValueCache implements AutoCloseable {
     return rows.length;
   }
 
-  Block block() {
+  /** The block of the last step, or null before the first. */
+  @Nullable Block block() {
     return block;
   }
 

@@ -1,73 +1,47 @@
 package org.labelstream.engine;
 
 import ai.djl.Device;
-import ai.djl.MalformedModelException;
 import ai.djl.Model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.training.ParameterStore;
-import java.io.IOException;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import org.labelstream.model.ModelFolder;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
- * A lease on a model: module and tokenizer of a folder, loaded once on each device of this JVM
+ * A lease on a model: module and tokenizer of a folder, loaded once on each device of this process
  * however many slots lease them.
  *
  * <p><em>Contract.</em> No {@link #forward} may run, or start, once {@link #close} was called:
  * freeing a module under a native call ends the JVM. Whoever leases a model stops its work first
- * ({@link Workers.Lease#close}).
+ * ({@link org.labelstream.schedule.Workers.Lease#close}).
  *
  * <p><em>Thread-safety.</em> {@code forward} may be called from any thread, but native memory grows
- * with every thread that ever does: call it from {@link Workers}.
+ * with every thread that ever does: call it from {@link org.labelstream.schedule.Workers}.
  */
 public final class LoadedModel implements AutoCloseable {
 
-  private static final Logger LOG = LoggerFactory.getLogger(LoadedModel.class);
-
-  private static final Map<Key, Shared> LOADED = new HashMap<>();
-
-  /** A folder by its name and content: fetched twice, it is one. */
-  private record Key(String name, String version, int maxLength, String file, Device device) {}
-
-  /** What the leases share. */
-  private static final class Shared {
-    final Model module;
-    final TextTokenizer tokenizer;
-    int leases;
-
-    Shared(Model module, TextTokenizer tokenizer) {
-      this.module = module;
-      this.tokenizer = tokenizer;
-    }
-  }
-
+  private final Models models;
   private final ModelFolder folder;
-  private final Key key;
-  private final Shared shared;
+  private final Models.Shared shared;
   private boolean closed;
 
-  private LoadedModel(ModelFolder folder, Key key, Shared shared) {
+  LoadedModel(Models models, ModelFolder folder, Models.Shared shared) {
+    this.models = models;
     this.folder = folder;
-    this.key = key;
     this.shared = shared;
   }
 
   /**
-   * Leases the model of a folder, loading it where this JVM has not got it on that device.
+   * Leases the model of a folder in the runtime of this process.
    *
-   * @throws EngineException when there is no such device, or the module or tokenizer cannot be
-   *     loaded
+   * @throws EngineException as {@link EngineRuntime#lease}
    */
   public static LoadedModel lease(ModelFolder folder, DeviceChoice choice) {
-    return lease(folder, ModelFolder.MODULE, Devices.lease(choice, Native.engine()));
+    return EngineRuntime.ofProcess().lease(folder, choice);
   }
 
   /**
@@ -83,79 +57,12 @@ public final class LoadedModel implements AutoCloseable {
           folder.path()
               + " was exported without the methods that explanations need: export it again");
     }
-    Devices.lease(key.device());
-    return lease(folder, file, key.device());
+    models.leaseDevice(device());
+    return models.lease(folder, file, device());
   }
 
-  /**
-   * @param device leased already; given back when this fails
-   */
-  private static LoadedModel lease(ModelFolder folder, String file, Device device) {
-    try {
-      synchronized (LOADED) {
-        Key key = new Key(folder.name(), folder.version(), folder.maxLength(), file, device);
-        Shared shared = LOADED.get(key);
-        if (shared == null) {
-          shared = load(folder, file, device);
-          LOADED.put(key, shared);
-        }
-        shared.leases++;
-        return new LoadedModel(folder, key, shared);
-      }
-    } catch (RuntimeException | Error e) {
-      Devices.giveBack(device);
-      throw e;
-    }
-  }
-
-  private static Shared load(ModelFolder folder, String file, Device device) {
-    long start = System.nanoTime();
-    Model module = Model.newInstance(folder.name(), device, "PyTorch");
-    TextTokenizer tokenizer = null;
-    try {
-      boolean gradients = file.equals(folder.manifest().explain());
-      module.load(
-          folder.path(),
-          file,
-          Map.of("mapLocation", "true", "trainParam", Boolean.toString(gradients)));
-      if (gradients) {
-        module
-            .getBlock()
-            .freezeParameters(true); // of embeddings gradients are taken, not of weights
-      }
-      tokenizer = TextTokenizer.load(folder);
-      Shared shared = new Shared(module, tokenizer);
-      // The first call switches the module to inference, which must not happen under another
-      // thread's call.
-      if (folder.manifest().cache() != null) {
-        try (KeyValueCache probe = new KeyValueCache()) {
-          int[][] anyToken = {{folder.manifest().padTokenId()}};
-          step(shared, folder, List.of(probe), List.<int[][]>of(anyToken));
-        }
-      } else {
-        forward(shared, folder, List.of(tokenizer.encode("", null)));
-      }
-      LOG.info(
-          "Loaded {} (version {}) on {} in {} ms",
-          folder.path().resolve(file),
-          folder.version(),
-          device,
-          (System.nanoTime() - start) / 1_000_000);
-      return shared;
-    } catch (IOException | MalformedModelException | RuntimeException | LinkageError e) {
-      if (tokenizer != null) {
-        tokenizer.close();
-      }
-      module.close();
-      throw e instanceof EngineException known
-          ? known
-          : new EngineException(
-              folder.path().resolve(file)
-                  + " cannot be loaded ("
-                  + firstLine(e)
-                  + "): export the checkpoint again",
-              e);
-    }
+  Device device() {
+    return shared.device();
   }
 
   /** The folder that the model came from. */
@@ -165,12 +72,17 @@ public final class LoadedModel implements AutoCloseable {
 
   /** Whether it runs on a GPU. */
   public boolean onGpu() {
-    return key.device().isGpu();
+    return device().isGpu();
+  }
+
+  /** How long it took to load, in milliseconds. */
+  public long loadMillis() {
+    return shared.loadMillis();
   }
 
   /** The folder's tokenizer. */
   public TextTokenizer tokenizer() {
-    return shared.tokenizer;
+    return shared.tokenizer();
   }
 
   /**
@@ -181,7 +93,7 @@ public final class LoadedModel implements AutoCloseable {
    * @throws EngineException when the module fails
    */
   public Logits forward(List<Tokens> rows) {
-    return forward(shared, folder, rows);
+    return forward(shared.module(), folder, rows);
   }
 
   /**
@@ -195,17 +107,16 @@ public final class LoadedModel implements AutoCloseable {
    * @throws EngineException when the module fails
    */
   public Logits step(List<KeyValueCache> caches, List<int[][]> tokens) {
-    return step(shared, folder, caches, tokens);
+    return step(shared.module(), folder, caches, tokens);
   }
 
-  private static Logits step(
-      Shared shared, ModelFolder folder, List<KeyValueCache> caches, List<int[][]> tokens) {
-    NDManager modelManager = shared.module.getNDManager();
+  static Logits step(
+      Model module, ModelFolder folder, List<KeyValueCache> caches, List<int[][]> tokens) {
+    NDManager modelManager = module.getNDManager();
     try (NDManager manager = modelManager.newSubManager()) {
       DecodingStep step = new DecodingStep(folder.manifest(), caches, tokens);
       NDList outputs =
-          shared
-              .module
+          module
               .getBlock()
               .forward(new ParameterStore(manager, false), step.inputs(manager), false);
       NDArray logits = outputs.get(0);
@@ -219,11 +130,10 @@ public final class LoadedModel implements AutoCloseable {
     }
   }
 
-  private static Logits forward(Shared shared, ModelFolder folder, List<Tokens> rows) {
-    try (NDManager manager = shared.module.getNDManager().newSubManager()) {
+  static Logits forward(Model module, ModelFolder folder, List<Tokens> rows) {
+    try (NDManager manager = module.getNDManager().newSubManager()) {
       NDList inputs = inputs(rows, folder, manager);
-      NDList outputs =
-          shared.module.getBlock().forward(new ParameterStore(manager, false), inputs, false);
+      NDList outputs = module.getBlock().forward(new ParameterStore(manager, false), inputs, false);
       NDArray logits = outputs.get(0);
       return new Logits(logits.toFloatArray(), logits.getShape().getShape());
     } catch (EngineException e) {
@@ -240,9 +150,9 @@ public final class LoadedModel implements AutoCloseable {
    * @throws EngineException when the module fails
    */
   public List<EmbeddingPath.Slope> slopes(List<EmbeddingPath.Point> points) {
-    try (NDManager manager = shared.module.getNDManager().newSubManager()) {
+    try (NDManager manager = shared.module().getNDManager().newSubManager()) {
       return GradientModule.slopes(
-          shared.module, points, rows -> inputs(rows, folder, manager), manager);
+          shared.module(), points, rows -> inputs(rows, folder, manager), manager);
     } catch (EngineException e) {
       throw e;
     } catch (RuntimeException e) {
@@ -287,7 +197,7 @@ public final class LoadedModel implements AutoCloseable {
   }
 
   /** The first line of what went wrong: libtorch's messages carry a native stack trace below it. */
-  private static String firstLine(Throwable e) {
+  static String firstLine(Throwable e) {
     String message = e.getMessage() == null ? e.toString() : e.getMessage();
     return message
         .lines()
@@ -299,18 +209,18 @@ public final class LoadedModel implements AutoCloseable {
 
   /** Gives the lease back; the last one frees the model. */
   @Override
-  public void close() {
-    synchronized (LOADED) {
-      if (closed) {
-        return;
-      }
+  public synchronized void close() {
+    if (!closed) {
       closed = true;
-      Devices.giveBack(key.device());
-      if (--shared.leases == 0) {
-        LOADED.remove(key);
-        shared.tokenizer.close();
-        shared.module.close();
-      }
+      models.giveBack(shared);
     }
+  }
+
+  /**
+   * Gives the lease up for ever, because a call of the model has not returned: what it holds is
+   * never freed, since freeing a module under a native call ends the JVM.
+   */
+  public synchronized void abandon() {
+    closed = true;
   }
 }

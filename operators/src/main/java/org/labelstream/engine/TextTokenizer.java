@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 import org.labelstream.model.ModelFolder;
 
 /**
@@ -87,7 +88,7 @@ public final class TextTokenizer implements AutoCloseable {
    * @param pair the second text, or null
    * @param details what to keep beside the model's inputs: each takes time and memory
    */
-  public Tokens encode(String text, String pair, Detail... details) {
+  public Tokens encode(String text, @Nullable String pair, Detail... details) {
     long encoding =
         pair == null
             ? LIB.encode(handle(), withoutLoneSurrogates(text), true)
@@ -95,8 +96,8 @@ public final class TextTokenizer implements AutoCloseable {
                 handle(), withoutLoneSurrogates(text), withoutLoneSurrogates(pair), true);
     try {
       Set<Detail> asked = Set.of(details);
-      int[] starts = null;
-      int[] ends = null;
+      int @Nullable [] starts = null;
+      int @Nullable [] ends = null;
       int[] ids = ints(LIB.getTokenIds(encoding));
       if (asked.contains(Detail.SPANS)) {
         CharSpan[] spans = LIB.getTokenCharSpans(encoding);
@@ -128,7 +129,8 @@ public final class TextTokenizer implements AutoCloseable {
    *
    * @param maxLength special tokens included
    */
-  public Tokens encodeTruncated(String text, String pair, int maxLength, Detail... details) {
+  public Tokens encodeTruncated(
+      String text, @Nullable String pair, int maxLength, Detail... details) {
     for (long limit = (long) CHARS_A_TOKEN * maxLength; ; limit *= 4) {
       int cut = cut(text, limit);
       int pairCut = pair == null ? 0 : cut(pair, limit);
@@ -159,7 +161,7 @@ public final class TextTokenizer implements AutoCloseable {
     for (long limit = (long) CHARS_A_TOKEN * count; ; limit *= 4) {
       int cut =
           limit < text.length() / 2 ? cuts.previousBlank(text, text.length() - (int) limit) : 0;
-      if (cut < text.length() / 2) {
+      if (cut == 0 || cut < text.length() / 2) {
         return encode(text, null);
       }
       Tokens tokens = encode(text.substring(cut), null);

@@ -3,6 +3,7 @@ package org.labelstream.engine;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A tokenized row, special tokens included and not padded. Rows that are cut from one text are
@@ -21,14 +22,14 @@ public final class Tokens {
   /** What was tokenized; arrays are {@code [tokens]}, and null where they were not asked for. */
   private record Encoding(
       int[] ids,
-      byte[] typeIds,
+      byte @Nullable [] typeIds,
       byte[] sequences,
-      String[] pieces,
-      int[] starts,
-      int[] ends,
-      int[] words) {
+      String @Nullable [] pieces,
+      int @Nullable [] starts,
+      int @Nullable [] ends,
+      int @Nullable [] words) {
 
-    <T> T asked(T array, String name) {
+    <T> T asked(@Nullable T array, String name) {
       if (array == null) {
         throw new IllegalStateException(
             "the text was tokenized without its " + name + ". This is a bug.");
@@ -62,12 +63,12 @@ public final class Tokens {
    */
   public Tokens(
       int[] ids,
-      byte[] typeIds,
+      byte @Nullable [] typeIds,
       byte[] sequences,
-      String[] pieces,
-      int[] starts,
-      int[] ends,
-      int[] words) {
+      String @Nullable [] pieces,
+      int @Nullable [] starts,
+      int @Nullable [] ends,
+      int @Nullable [] words) {
     this(
         new Encoding(ids, typeIds, sequences, pieces, starts, ends, words),
         new int[] {0, ids.length},

@@ -31,7 +31,8 @@ import java.util.Map;
  * @param bosTokenId the token that a text without a beginning begins with, or null
  * @param eosTokenIds the tokens that end a generated text; may be empty
  * @param torchserve the save mode of the TorchServe archive that the folder was made of, or null
- * @param explain the file with the methods that explanations need, or null where there are none
+ * @param explain the file with the methods that explanations need, or null where there are none; a
+ *     file of the folder itself, as those of the sums are
  * @param sums SHA-256 in hex by file name; the label mapping is not among them, since it may be
  *     swapped
  */
@@ -69,6 +70,12 @@ public record Manifest(
   static final String FILE = "labelstream.json";
   private static final int FORMAT = 1;
 
+  /**
+   * A file of the folder itself, and none that begins with a dot: the folder's SHA-256 leaves those
+   * out.
+   */
+  private static final String PLAIN_NAME = "[^./\\\\:\\p{Cntrl}][^/\\\\:\\p{Cntrl}]*";
+
   static Manifest read(Path file) {
     Reader reader = new Reader(file, Document.readMapping(file));
     int format = reader.integer("format", 0);
@@ -80,10 +87,6 @@ public record Manifest(
               + ", but this version reads format "
               + FORMAT
               + ": export the checkpoint again, or use the version that wrote the folder");
-    }
-    Map<String, String> sums = new LinkedHashMap<>();
-    if (reader.content.get("sha256") instanceof Map<?, ?> given) {
-      given.forEach((name, sum) -> sums.put(String.valueOf(name), String.valueOf(sum)));
     }
     return new Manifest(
         reader.text("task"),
@@ -106,8 +109,10 @@ public record Manifest(
         reader.optionalInteger("bos_token_id"),
         reader.integers("eos_token_ids"),
         reader.optionalText("torchserve"),
-        reader.optionalText("explain"),
-        Map.copyOf(sums));
+        reader.content.get("explain") == null
+            ? null
+            : reader.plainName("explain", reader.text("explain")),
+        reader.sums("sha256"));
   }
 
   private record Reader(Path file, Map<?, ?> content) {
@@ -176,6 +181,30 @@ public record Manifest(
         }
       }
       return List.copyOf(integers);
+    }
+
+    Map<String, String> sums(String key) {
+      Map<String, String> sums = new LinkedHashMap<>();
+      if (content.get(key) instanceof Map<?, ?> given) {
+        given.forEach(
+            (name, sum) -> sums.put(plainName(key, String.valueOf(name)), String.valueOf(sum)));
+      } else if (content.get(key) != null) {
+        throw wrong(key, "sums by file name");
+      }
+      return Map.copyOf(sums);
+    }
+
+    String plainName(String key, String name) {
+      if (name.matches(PLAIN_NAME)) {
+        return name;
+      }
+      throw new InvalidModelException(
+          file
+              + " names the file \""
+              + name
+              + "\" under "
+              + key
+              + ", but may only name files of its own folder, without a path and not hidden: the file is the exporter's to write; export the checkpoint again");
     }
 
     private InvalidModelException wrong(String key, String expected) {

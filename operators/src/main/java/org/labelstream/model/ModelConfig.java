@@ -67,13 +67,13 @@ public record ModelConfig(
     places.put("asyncCommunication", noServer);
     places.put("deviceType", "the job file's device says where the model runs");
     places.put("deviceIds", "GPUs are leased by Flink's task slots");
-    places.put("parallelType", "a slot owns a whole model");
-    places.put("parallelLevel", "a slot owns a whole model");
-    places.put("torchrun", "a slot owns a whole model");
+    places.put("parallelType", "a device holds a whole model");
+    places.put("parallelLevel", "a device holds a whole model");
+    places.put("torchrun", "a device holds a whole model");
     places.put("continuousBatching", "batches always form while the model runs");
     places.put("BetterTransformer", "the exporter chooses the attention kernels");
     places.put("FasterTransformer", "the exporter chooses the attention kernels");
-    places.put("model_parallel", "a slot owns a whole model");
+    places.put("model_parallel", "a device holds a whole model");
     places.put("pt2", "the exporter writes TorchScript");
     places.put("torch_compile", "the exporter writes TorchScript");
     places.put("hf_model_path", "the exporter takes the checkpoint's path");

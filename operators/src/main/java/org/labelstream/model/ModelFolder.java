@@ -5,9 +5,11 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.Collections;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -19,9 +21,9 @@ import java.util.stream.Stream;
  *
  * @param path where it lies
  * @param name the folder's name, which labelled records carry as {@code model}
- * @param version the first 8 hex digits of the SHA-256 over the folder's files: over the lines
- *     {@code <SHA-256 of the file> <two spaces> <name>}, sorted by name, as {@code sha256sum}
- *     prints them
+ * @param sha256 the SHA-256 over all of the folder's files, in hex: over the lines {@code <SHA-256
+ *     of the file> <two spaces> <name>}, sorted by name, as {@code sha256sum} prints them
+ * @param sums the SHA-256 of each of these files as it was read, by name
  * @param manifest what the exporter wrote of the module
  * @param config what the user set
  * @param generationConfig the checkpoint's own settings for generation; none where it has none
@@ -30,7 +32,8 @@ import java.util.stream.Stream;
 public record ModelFolder(
     Path path,
     String name,
-    String version,
+    String sha256,
+    Map<String, String> sums,
     Manifest manifest,
     ModelConfig config,
     GenerationConfig generationConfig,
@@ -51,19 +54,24 @@ public record ModelFolder(
    * Reads a folder and checks that it is complete, unchanged since its export, and agrees with
    * itself.
    *
-   * @throws InvalidModelException with one sentence for the user, when it is not
+   * @throws InvalidModelException with one sentence for the user, when it is not; its cause is a
+   *     {@link NoSuchFileException} where the folder or a file of it is missing
    */
   public static ModelFolder read(Path path, Verify verify) {
     if (!Files.isDirectory(path)) {
       throw new InvalidModelException(
           path
               + (Files.exists(path) ? " is not a folder" : " does not exist")
-              + ": name a model folder, such as scripts/export_model.py writes");
+              + ": name a model folder, such as scripts/export_model.py writes",
+          new NoSuchFileException(path.toString()));
     }
     requireFiles(
         path, List.of(Manifest.FILE, MODULE, TOKENIZER, CHECKPOINT_CONFIG, ModelConfig.FILE));
     Manifest manifest = Manifest.read(path.resolve(Manifest.FILE));
     requireFiles(path, manifest.sums().keySet());
+    if (manifest.explain() != null) {
+      requireFiles(path, List.of(manifest.explain()));
+    }
     Map<String, String> sums = sums(path);
     checkSums(path, manifest, sums, verify);
     ModelConfig config = ModelConfig.read(path.resolve(ModelConfig.FILE));
@@ -74,7 +82,49 @@ public record ModelFolder(
       requireFiles(path, List.of(LABELS));
       labels = LabelMapping.read(path.resolve(LABELS), manifest.numLabels());
     }
-    return new ModelFolder(path, nameOf(path), version(sums), manifest, config, generation, labels);
+    return new ModelFolder(
+        path,
+        nameOf(path),
+        sha256(sums),
+        Collections.unmodifiableMap(sums),
+        manifest,
+        config,
+        generation,
+        labels);
+  }
+
+  /** The first 8 hex digits of {@link #sha256}, which labelled records carry. */
+  public String version() {
+    return sha256.substring(0, 8);
+  }
+
+  /** The same folder in another place. */
+  public ModelFolder movedTo(Path other) {
+    return new ModelFolder(
+        other, nameOf(other), sha256, sums, manifest, config, generationConfig, labels);
+  }
+
+  /**
+   * Checks that a file is still what it was when the folder was read: for what is loaded later.
+   *
+   * @throws InvalidModelException with one sentence for the user, when it is not
+   */
+  public void requireUnchanged(String file) {
+    String now;
+    try {
+      now = sha256(path.resolve(file));
+    } catch (IOException e) {
+      throw new InvalidModelException(path.resolve(file) + " cannot be read: " + e, e);
+    }
+    if (!now.equals(sums.get(file))) {
+      throw new InvalidModelException(
+          path.resolve(file)
+              + " has changed since the job started (its SHA-256 was "
+              + sums.get(file)
+              + " and is "
+              + now
+              + "): put back the folder, or submit the job again");
+    }
   }
 
   /** The most tokens in a row, special ones included: the user's bound, else the model's. */
@@ -98,21 +148,25 @@ public record ModelFolder(
             path
                 + " has no "
                 + name
-                + ": the folder is incomplete; export the checkpoint again with scripts/export_model.py");
+                + ": the folder is incomplete; export the checkpoint again with scripts/export_model.py",
+            new NoSuchFileException(path.resolve(name).toString()));
       }
     }
   }
 
   private static void checkSums(
       Path path, Manifest manifest, Map<String, String> sums, Verify verify) {
-    if (verify == Verify.REQUIRED
-        && !manifest.sums().keySet().containsAll(List.of(MODULE, TOKENIZER))) {
+    List<String> unsummed =
+        Stream.of(MODULE, TOKENIZER, CHECKPOINT_CONFIG, GenerationConfig.FILE, manifest.explain())
+            .filter(name -> name != null && sums.containsKey(name))
+            .filter(name -> !manifest.sums().containsKey(name))
+            .distinct()
+            .toList();
+    if (verify == Verify.REQUIRED && !unsummed.isEmpty()) {
       throw new InvalidModelException(
           path.resolve(Manifest.FILE)
-              + " has no SHA-256 sums of "
-              + MODULE
-              + " and "
-              + TOKENIZER
+              + " has no SHA-256 sum of "
+              + String.join(", ", unsummed)
               + ", and verify is required: export the checkpoint again, or set verify: if-present");
     }
     manifest
@@ -209,11 +263,11 @@ public record ModelFolder(
     }
   }
 
-  private static String version(Map<String, String> sums) {
+  private static String sha256(Map<String, String> sums) {
     MessageDigest digest = newDigest();
     sums.forEach(
         (name, sum) -> digest.update((sum + "  " + name + "\n").getBytes(StandardCharsets.UTF_8)));
-    return HexFormat.of().formatHex(digest.digest()).substring(0, 8);
+    return HexFormat.of().formatHex(digest.digest());
   }
 
   private static String sha256(Path file) throws IOException {

@@ -2,6 +2,7 @@ package org.labelstream.operator;
 
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
@@ -18,7 +19,10 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.schedule.BatchPolicy;
+import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
+import org.labelstream.schedule.LaneSettings;
+import org.labelstream.schedule.ThrottledLog;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -31,6 +35,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private static final long serialVersionUID = 1L;
 
   private static final Logger LOG = LoggerFactory.getLogger(ExplainFunction.class);
+  private static final ThrottledLog THROTTLED = new ThrottledLog(LOG);
 
   /** A step costs two forwards, and a batch of this many times the tokens runs fastest. */
   private static final int BATCH_FACTOR = 2;
@@ -41,11 +46,11 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private final ExplainSettings explaining;
   private final OutputRecords outputs;
 
-  private transient LoadedModel gradients;
-  private transient Lane lane;
-  private transient LayerIntegratedGradients explainer;
   private transient AtomicInteger owed;
-  private transient String unloadable;
+  private transient LoadedModel gradients;
+  private transient volatile Lane lane;
+  private transient volatile LayerIntegratedGradients explainer;
+  private transient volatile String unloadable;
 
   /**
    * @param settings the pipeline's
@@ -59,8 +64,20 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   @Override
+  int capacity() {
+    return explaining.capacity();
+  }
+
+  @Override
+  Lane lane() {
+    return lane;
+  }
+
+  @Override
   void start() {
+    outputs.log().open();
     owed = new AtomicInteger();
+    metrics.gauge("explanations_owed", owed::get);
     if (model.folder().manifest().explain() == null) {
       LOG.warn(
           "Pipeline {}: {} has no methods for explanations, so each that is asked for is refused",
@@ -70,7 +87,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   /** Loads the module for gradients when it is first asked for: it may be a second one. */
-  private void startExplaining() {
+  private synchronized void startExplaining() {
     if (explainer != null) {
       return;
     }
@@ -93,7 +110,8 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
       gradients = model.leaseForGradients();
     }
     LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
-    lane = new Lane(method, policy, timeout, explaining.share());
+    lane =
+        open(method, new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
     explainer = method;
   }
 
@@ -101,17 +119,27 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   void stop() {
     if (lane != null) {
       lane.close();
+      if (lane.isStuck()) {
+        model.abandon();
+        gradients.abandon();
+      }
     }
     if (gradients != null) {
       gradients.close();
     }
+    outputs.log().close();
   }
 
   @Override
-  public void asyncInvoke(SourceRecord record, ResultFuture<OutputRecord> future) {
-    Completion completion = new Completion(record, codec.unread(record), future);
+  void take(SourceRecord record, ResultFuture<OutputRecord> future) {
     boolean full = owed.getAndIncrement() >= explaining.queue();
+    prepare(record, () -> prepare(record, future, full));
+  }
+
+  private void prepare(SourceRecord record, ResultFuture<OutputRecord> future, boolean full) {
+    Completion completion = new Completion(record, codec.unread(record), future);
     try {
+      checkFits(record);
       DecodedEvent decoded = codec.decode(record); // one that is given up is told by its id too
       completion = new Completion(record, decoded, future);
       if (full && explaining.whenFull() == WhenFull.DROP) {
@@ -131,8 +159,9 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
         unloadable = e.getMessage();
       }
       completion.failed(e.getMessage());
-    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-      LOG.warn("The record at {} could not be explained", record.position(), e);
+    } catch (RuntimeException | Error e) {
+      Faults.rethrowFatal(e);
+      THROTTLED.warn("The record at " + record.position() + " could not be explained", e);
       completion.failed(e.getMessage());
     }
   }
@@ -142,6 +171,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     private final SourceRecord record;
     private final DecodedEvent decoded;
     private final ResultFuture<OutputRecord> future;
+    private final long came = System.nanoTime();
 
     Completion(SourceRecord record, DecodedEvent decoded, ResultFuture<OutputRecord> future) {
       this.record = record;
@@ -152,14 +182,12 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     @Override
     public void predicted(Prediction explanation) {
       OutputRecord whole = outputs.explanation(record, value(explanation.fields()));
-      if (outputs.fits(whole)) {
+      Optional<DeadLetter> refusal = outputs.log().refusal(whole);
+      if (refusal.isEmpty()) {
+        metrics.succeeded(System.nanoTime() - came);
         answer(whole);
       } else {
-        failed(
-            "the explanation would have "
-                + OutputRecords.size(whole)
-                + " bytes, but the producer's max.request.size is "
-                + outputs.maxRecordBytes());
+        failed(refusal.get().message());
       }
     }
 
@@ -170,6 +198,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
             case INVALID_TARGET, EXPLANATION_UNSUPPORTED, EXPLANATION_DROPPED -> letter.code();
             default -> ErrorCode.EXPLANATION_FAILED;
           };
+      metrics.failed(code, System.nanoTime() - came);
       Map<String, Object> error =
           Map.of("code", code.wireName(), "message", OutputRecords.shortened(letter.message()));
       OutputRecord whole = outputs.explanation(record, value(Map.of("error", error)));
@@ -193,7 +222,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
     private void answer(OutputRecord output) {
       owed.decrementAndGet();
-      complete(future, output);
+      complete(record, future, output);
     }
   }
 

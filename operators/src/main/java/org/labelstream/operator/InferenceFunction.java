@@ -2,6 +2,7 @@ package org.labelstream.operator;
 
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
+import org.labelstream.engine.EngineException;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.DeadLetter;
@@ -11,28 +12,39 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
+import org.labelstream.schedule.ThrottledLog;
 import org.labelstream.task.TaskType;
+import org.labelstream.task.TaskType.Order;
 import org.labelstream.task.Tasks;
-import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * Labels records with a model: on a GPU where there is one, else on the CPU. A record's fate is
  * always an {@link Outcome}.
  *
- * <p>Decoding and tokenizing happen in {@code asyncInvoke}, on the task's thread, while the workers
- * run the batch before.
+ * <p>Decoding and tokenizing happen on threads of their own, while the workers run the batch
+ * before.
  */
 public final class InferenceFunction extends ModelFunction<Outcome> {
   private static final long serialVersionUID = 1L;
 
-  private static final Logger LOG = LoggerFactory.getLogger(InferenceFunction.class);
+  private static final ThrottledLog LOG =
+      new ThrottledLog(LoggerFactory.getLogger(InferenceFunction.class));
+
+  private final Order order;
 
   private transient Lane lane;
+  private transient KeyOrder<Outcome> keys;
 
-  public InferenceFunction(InferenceSettings settings) {
+  /**
+   * @param order which records keep their order; {@code PARTITION} is kept by Flink's operator
+   */
+  public InferenceFunction(InferenceSettings settings, Order order) {
     super(settings);
+    this.order = order;
   }
 
   /** The task that a folder's model was made for. */
@@ -50,54 +62,84 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
   }
 
   @Override
+  int capacity() {
+    try {
+      boolean onGpu = runtime().onGpu(settings.device());
+      return settings.capacity(onGpu, runtime().workerCount(onGpu));
+    } catch (IllegalArgumentException | EngineException e) {
+      return 1; // open() comes next, and says what is wrong
+    }
+  }
+
+  @Override
   void start() {
-    lane = new Lane(task, settings.batch().policy(model.onGpu()), settings.timeout(), 1);
+    lane = open(task, settings.lane(model.onGpu()));
+    keys = order == Order.KEY ? new KeyOrder<>(capacity()) : null;
+  }
+
+  @Override
+  Lane lane() {
+    return lane;
+  }
+
+  @Override
+  void restored() {
+    if (keys != null) {
+      keys.restored();
+    }
   }
 
   @Override
   void stop() {
     if (lane != null) {
       lane.close();
+      if (lane.isStuck()) {
+        model.abandon();
+      }
     }
   }
 
   @Override
-  public void asyncInvoke(SourceRecord record, ResultFuture<Outcome> future) {
+  void take(SourceRecord record, ResultFuture<Outcome> future) {
+    Completion completion =
+        new Completion(record, keys == null ? future : keys.inTurn(record, future));
     if (record.value() == null && settings.tombstones() == Tombstones.FORWARD) {
-      complete(future, new Outcome.Labelled(record, null, false));
-      return;
+      completion.labelled(null, false);
+    } else {
+      prepare(record, () -> prepare(record, completion));
     }
+  }
+
+  private void prepare(SourceRecord record, Completion completion) {
     try {
-      DecodedEvent decoded = codec.decode(record);
-      lane.submit(
-          task.plan(decoded.event(), parametersOf(decoded)),
-          new Completion(record, decoded, future));
+      checkFits(record);
+      completion.decoded = codec.decode(record);
+      TextEvent event = completion.decoded.event();
+      lane.submit(task.plan(event, parametersOf(completion.decoded)), completion);
     } catch (RejectedRecordException e) {
-      complete(future, new Outcome.Failed(record, e.letter()));
-    } catch (RuntimeException | StackOverflowError | OutOfMemoryError e) {
-      LOG.warn("The record at {} could not be encoded", record.position(), e);
-      complete(
-          future,
-          new Outcome.Failed(
-              record,
-              new DeadLetter(
-                  ErrorCode.INFERENCE_FAILED,
-                  Stage.ENCODE,
-                  "the record could not be made ready for the model ("
-                      + e.getMessage()
-                      + "): see the TaskManager's log")));
+      completion.rejected(e.letter());
+    } catch (RuntimeException | Error e) {
+      Faults.rethrowFatal(e);
+      LOG.warn("The record at " + record.position() + " could not be encoded", e);
+      completion.rejected(
+          new DeadLetter(
+              ErrorCode.INFERENCE_FAILED,
+              Stage.ENCODE,
+              "the record could not be made ready for the model ("
+                  + e.getMessage()
+                  + "): see the TaskManager's log"));
     }
   }
 
   /** Brings a record's answer back to Flink. */
   private final class Completion implements Lane.Answer {
     private final SourceRecord record;
-    private final DecodedEvent decoded;
     private final ResultFuture<Outcome> future;
+    private final long came = System.nanoTime();
+    private DecodedEvent decoded;
 
-    Completion(SourceRecord record, DecodedEvent decoded, ResultFuture<Outcome> future) {
+    Completion(SourceRecord record, ResultFuture<Outcome> future) {
       this.record = record;
-      this.decoded = decoded;
       this.future = future;
     }
 
@@ -106,22 +148,29 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
       byte[] value =
           decoded.labelled(
               type.name(), model.folder().name(), model.folder().version(), prediction);
-      complete(future, new Outcome.Labelled(record, value, decoded.event().explain()));
+      if (prediction.fields().get("generated_tokens") instanceof Integer count) {
+        metrics.generated(count);
+      }
+      labelled(value, decoded.event().explain());
+    }
+
+    private void labelled(byte[] value, boolean explain) {
+      metrics.succeeded(System.nanoTime() - came);
+      complete(record, future, new Outcome.Labelled(record, value, explain));
     }
 
     @Override
     public void rejected(DeadLetter letter) {
-      complete(future, new Outcome.Failed(record, letter));
+      metrics.failed(letter.code(), System.nanoTime() - came);
+      complete(record, future, new Outcome.Failed(record, letter));
     }
   }
 
   @Override
   public void timeout(SourceRecord record, ResultFuture<Outcome> future) {
-    complete(
-        future,
-        new Outcome.Failed(
-            record,
+    new Completion(record, future)
+        .rejected(
             new DeadLetter(
-                ErrorCode.TIMEOUT, Stage.INFERENCE, "the record was not labelled in time")));
+                ErrorCode.TIMEOUT, Stage.INFERENCE, "the record was not labelled in time"));
   }
 }

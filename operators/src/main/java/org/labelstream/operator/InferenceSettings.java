@@ -8,6 +8,7 @@ import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.schedule.BatchPolicy;
+import org.labelstream.schedule.LaneSettings;
 
 /**
  * What a pipeline's async stage is told.
@@ -19,9 +20,13 @@ import org.labelstream.schedule.BatchPolicy;
  * @param maxValueBytes the largest value that is read, in bytes
  * @param tombstones what becomes of records without a value
  * @param parameters the task's settings, which a record's own override
- * @param timeout how long the model may work on a record, its waiting not counted
+ * @param timeout how long the model may work on a record, its waiting and the others of its batches
+ *     not counted
+ * @param callTimeout how long one call of the model may take
  * @param batch how rows are batched
  * @param verify whether SHA-256 sums must be there
+ * @param modelSha256 the SHA-256 that the model folder had at submission or that the job file pins,
+ *     in lower-case hex, or null where neither is known
  */
 public record InferenceSettings(
     String pipeline,
@@ -32,12 +37,16 @@ public record InferenceSettings(
     Tombstones tombstones,
     HashMap<String, Object> parameters,
     Duration timeout,
+    Duration callTimeout,
     Batching batch,
-    ModelFolder.Verify verify)
+    ModelFolder.Verify verify,
+    String modelSha256)
     implements Serializable {
 
   private static final int MAX_TOKENS_CPU = 256;
   private static final int MAX_TOKENS_GPU = 8192;
+  private static final int LEAST_LOOK_AHEAD = 128;
+  private static final int MOST_LOOK_AHEAD = 4096;
 
   /** Settings with their defaults. */
   public static InferenceSettings of(String pipeline, String model) {
@@ -50,8 +59,10 @@ public record InferenceSettings(
         Tombstones.DEAD_LETTER,
         new HashMap<>(),
         Duration.ofSeconds(60),
+        LaneSettings.CALL_TIMEOUT,
         Batching.DEFAULT,
-        ModelFolder.Verify.IF_PRESENT);
+        ModelFolder.Verify.IF_PRESENT,
+        null);
   }
 
   /** The same with other task settings. */
@@ -65,20 +76,41 @@ public record InferenceSettings(
         tombstones,
         new HashMap<>(others),
         timeout,
+        callTimeout,
         batch,
-        verify);
+        verify,
+        modelSha256);
+  }
+
+  /** The same for the model folder with that SHA-256 only. */
+  public InferenceSettings withModelSha256(String sha256) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        device,
+        format,
+        maxValueBytes,
+        tombstones,
+        parameters,
+        timeout,
+        callTimeout,
+        batch,
+        verify,
+        sha256);
   }
 
   /**
-   * A {@link BatchPolicy} whose budget may be left to the device.
+   * A {@link BatchPolicy} of which a part may be left to the device where the job runs.
    *
    * @param maxTokens the budget in padded tokens, or null for one that suits the device
+   * @param lookAhead how many waiting rows a batch is chosen from, or null for as many as give
+   *     dense batches of that budget
    */
-  public record Batching(Integer maxTokens, int lookAhead, Duration maxAge, Duration linger)
+  public record Batching(Integer maxTokens, Integer lookAhead, Duration maxAge, Duration linger)
       implements Serializable {
 
     public static final Batching DEFAULT =
-        new Batching(null, 128, Duration.ofSeconds(1), Duration.ZERO);
+        new Batching(null, null, Duration.ofSeconds(1), Duration.ZERO);
 
     /**
      * The policy for a device.
@@ -86,11 +118,14 @@ public record InferenceSettings(
      * @throws IllegalArgumentException with a sentence, when the settings cannot work together
      */
     public BatchPolicy policy(boolean onGpu) {
+      int budget = maxTokens != null ? maxTokens : onGpu ? MAX_TOKENS_GPU : MAX_TOKENS_CPU;
       return new BatchPolicy(
-          maxTokens != null ? maxTokens : onGpu ? MAX_TOKENS_GPU : MAX_TOKENS_CPU,
-          lookAhead,
-          maxAge,
-          linger);
+          budget, lookAhead != null ? lookAhead : lookAhead(budget), maxAge, linger);
+    }
+
+    /** Larger budgets take more rows, of which fewer have the same length. */
+    private static int lookAhead(int budget) {
+      return Math.max(LEAST_LOOK_AHEAD, Math.min(MOST_LOOK_AHEAD, budget / 4));
     }
   }
 
@@ -98,10 +133,17 @@ public record InferenceSettings(
    * How many records may be in the async stage at once: as many as the batcher looks ahead over,
    * and those in a batch of the shortest rows at each worker. With fewer, the window would never
    * fill.
+   *
+   * @param workers how many threads run the model
    */
-  public int capacity() {
-    int workers = Runtime.getRuntime().availableProcessors();
-    int budget = batch.maxTokens() == null ? MAX_TOKENS_CPU : batch.maxTokens();
-    return batch.lookAhead() + Math.max(64, Math.min(4096, budget / 2 * (workers + 1)));
+  public int capacity(boolean onGpu, int workers) {
+    BatchPolicy policy = batch.policy(onGpu);
+    long shortest = policy.maxTokens() / 2L * (workers + 1);
+    return policy.lookAhead() + (int) Math.max(64, Math.min(4096, shortest));
+  }
+
+  /** How a stage over the model runs its rows. */
+  LaneSettings lane(boolean onGpu) {
+    return new LaneSettings(batch.policy(onGpu), timeout, callTimeout, 1);
   }
 }

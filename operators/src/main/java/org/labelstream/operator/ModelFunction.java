@@ -1,9 +1,8 @@
 package org.labelstream.operator;
 
-import java.io.FileNotFoundException;
 import java.io.IOException;
-import java.nio.file.NoSuchFileException;
 import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.RejectedExecutionException;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
@@ -12,6 +11,7 @@ import org.apache.flink.streaming.api.functions.async.RichAsyncFunction;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.codec.EventCodec;
 import org.labelstream.engine.EngineException;
+import org.labelstream.engine.EngineRuntime;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
@@ -19,6 +19,11 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.Lane;
+import org.labelstream.schedule.LaneSettings;
+import org.labelstream.schedule.Runner;
+import org.labelstream.schedule.TaskGroup;
+import org.labelstream.store.ModelFetcher;
 import org.labelstream.task.Parameters;
 import org.labelstream.task.Task;
 import org.labelstream.task.TaskType;
@@ -40,17 +45,77 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   private static final Logger LOG = LoggerFactory.getLogger(ModelFunction.class);
 
+  /** What hosts a function on a task: what an async function cannot do by itself. */
+  interface Host {
+
+    /** Told that a record goes out, as soon as it is its turn. */
+    void leaving(SourceRecord record, Object outcome);
+
+    /** Told that the function cannot go on: the task fails with this cause. */
+    void failed(Throwable cause);
+
+    /** What the records in flight hold, in bytes. */
+    long inFlightBytes();
+  }
+
+  /** A value that is longer, in bytes, is read beside the others, so that they need not wait. */
+  private static final int LONG_VALUE = 16 << 10;
+
+  /**
+   * What a byte of a value may cost in flight, in bytes: the value itself, the text, the result,
+   * and a token for each byte at worst.
+   */
+  private static final int COST_PER_BYTE = 40;
+
+  /** What a record costs in flight however short it is, in bytes. */
+  private static final int COST_PER_RECORD = 4 << 10;
+
   final InferenceSettings settings;
 
+  private transient EngineRuntime runtime;
+  private transient Host host;
+  private transient TaskGroup preparing;
+  private transient volatile Throwable failure;
+  transient StageMetrics metrics;
   transient LoadedModel model;
   transient TaskType type;
   transient Task task;
   transient EventCodec codec;
-  private transient ModelFetcher fetched;
+  private transient ModelFetcher.Lease fetched;
   private transient Parameters defaults;
 
   ModelFunction(InferenceSettings settings) {
     this.settings = settings;
+  }
+
+  /** The runtime that the function uses: the process's, unless a test has given it another. */
+  final EngineRuntime runtime() {
+    if (runtime == null) {
+      runtime = EngineRuntime.ofProcess();
+    }
+    return runtime;
+  }
+
+  final void use(EngineRuntime other) {
+    runtime = other;
+  }
+
+  final void beHostedBy(Host operator) {
+    host = operator;
+  }
+
+  /** How many records may be in the stage at once, here where it runs. */
+  abstract int capacity();
+
+  /** What a record may hold between its arrival and its going out, in bytes. */
+  final long inFlightBytes(SourceRecord record) {
+    return COST_PER_RECORD
+        + (long) COST_PER_BYTE * (record.value() == null ? 0 : record.value().length);
+  }
+
+  /** Told when all records that were in flight when the state was saved have come in. */
+  void restored() {
+    // most stages do not care
   }
 
   /** Starts the work, once the model is there. */
@@ -61,18 +126,28 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   @Override
   public void open(OpenContext context) throws Exception {
+    RequiredEngine.check();
+    preparing = new TaskGroup();
+    metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
     try {
-      fetched = ModelFetcher.fetch(settings.model());
-      ModelFolder folder = ModelFolder.read(fetched.folder(), settings.verify());
+      fetched =
+          ModelFetcher.instance()
+              .fetch(settings.model(), settings.verify(), settings.modelSha256());
+      ModelFolder folder = fetched.folder();
       folder.notices().forEach(LOG::info);
       type = InferenceFunction.taskType(folder);
       defaults = type.parameters().parse(settings.parameters());
-      model = LoadedModel.lease(folder, settings.device());
+      model = runtime().lease(folder, settings.device());
       task = type.factory().create(model);
       codec = new EventCodec(settings.pipeline(), settings.format(), settings.maxValueBytes());
       start();
-    } catch (InvalidModelException | EngineException | IllegalArgumentException | LinkageError e) {
-      if (isPassing(e)) {
+      tellOfModel();
+    } catch (IOException
+        | InvalidModelException
+        | EngineException
+        | IllegalArgumentException
+        | LinkageError e) {
+      if (LoadFailure.of(e, settings.modelSha256() != null) == LoadFailure.PASSING) {
         throw new IOException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
       }
       // What is wrong here stays wrong however often the job restarts.
@@ -80,16 +155,6 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
           new IllegalStateException(
               "Pipeline " + settings.pipeline() + " cannot start: " + reason(e), e));
     }
-  }
-
-  /**
-   * Whether a storage did not answer, which a restart may find mended; what is not there will not
-   * be.
-   */
-  private static boolean isPassing(Throwable e) {
-    return e.getCause() instanceof IOException cause
-        && !(cause instanceof FileNotFoundException)
-        && !(cause instanceof NoSuchFileException);
   }
 
   private static String reason(Throwable e) {
@@ -112,7 +177,104 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     }
   }
 
-  final void complete(ResultFuture<T> future, T result) {
+  private void tellOfModel() {
+    metrics.model(model.folder().name(), model.folder().version(), model.loadMillis());
+    metrics.gauge("in_flight_bytes", () -> host == null ? 0 : host.inFlightBytes());
+    metrics.gauge("in_flight_limit_bytes", () -> runtime().inFlight().limit());
+    metrics.gauge("in_flight_taskmanager_bytes", () -> runtime().inFlight().reserved());
+    metrics.gauge("queue_rows", () -> lane() == null ? 0 : lane().waiting());
+    metrics.gauge("queue_age_ms", () -> lane() == null ? 0 : lane().nanosWaited() / 1_000_000);
+    metrics.gauge("running_sequences", () -> lane() == null ? 0 : lane().sequences());
+  }
+
+  /** The lane of the stage's work, or null before there is any. */
+  abstract Lane lane();
+
+  /** Opens a lane for the stage's work. */
+  final Lane open(Runner rows, LaneSettings how) {
+    return new Lane(
+        rows, how, runtime().workers(model), runtime().joiner(model), metrics, this::failed);
+  }
+
+  /**
+   * Makes a record ready on a thread for that, so that the task's own thread takes in others, and
+   * lets results and checkpoints through.
+   *
+   * @param task throws nothing but what is fatal
+   */
+  final void prepare(SourceRecord record, Runnable task) {
+    boolean isLong = record.value() != null && record.value().length > LONG_VALUE;
+    preparing.execute(
+        isLong ? runtime().documents() : runtime().texts(),
+        () -> {
+          long start = System.nanoTime();
+          try {
+            task.run();
+          } catch (RuntimeException | Error e) {
+            failed(e);
+          }
+          metrics.prepared(System.nanoTime() - start);
+        });
+  }
+
+  /**
+   * Refuses a record that alone would hold more than all texts in flight may.
+   *
+   * @throws RejectedRecordException with the bound
+   */
+  final void checkFits(SourceRecord record) throws RejectedRecordException {
+    long limit = runtime().inFlight().limit();
+    if (inFlightBytes(record) > limit) {
+      throw new RejectedRecordException(
+          ErrorCode.TOO_LARGE,
+          Stage.DECODE,
+          "a value of "
+              + record.value().length
+              + " bytes may hold "
+              + mebibytes(inFlightBytes(record))
+              + " while it is labelled, but all texts in flight on this TaskManager together may hold "
+              + mebibytes(limit)
+              + ": shorten it, or give the TaskManager more heap (or raise labelstream.in-flight-bytes)");
+    }
+  }
+
+  private static String mebibytes(long bytes) {
+    return String.format(Locale.ROOT, "%.1f MiB", bytes / (double) (1 << 20));
+  }
+
+  /** Fails the task: something went wrong for which no record is to blame. */
+  final void failed(Throwable cause) {
+    LOG.error("Pipeline {} cannot go on", settings.pipeline(), cause);
+    failure = cause;
+    if (host != null) {
+      host.failed(
+          new IllegalStateException(
+              "Pipeline " + settings.pipeline() + " cannot go on: " + cause, cause));
+    }
+  }
+
+  @Override
+  public final void asyncInvoke(SourceRecord record, ResultFuture<T> future) throws Exception {
+    if (failure != null) {
+      throw new IllegalStateException(
+          "Pipeline " + settings.pipeline() + " cannot go on: " + failure, failure);
+    }
+    metrics.came();
+    take(record, future);
+  }
+
+  /** Takes a record, whose result is completed later. */
+  abstract void take(SourceRecord record, ResultFuture<T> future);
+
+  final void complete(SourceRecord record, ResultFuture<T> future, T result) {
+    if (host != null) {
+      host.leaving(record, result);
+    }
+    complete(future, result);
+  }
+
+  /** Hands a result to Flink. */
+  private void complete(ResultFuture<T> future, T result) {
     try {
       future.complete(List.of(result));
     } catch (RejectedExecutionException e) {
@@ -125,6 +287,9 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   @Override
   public void close() {
     // In this order: freeing a module under a native call ends the JVM.
+    if (preparing != null) {
+      preparing.close();
+    }
     stop();
     if (model != null) {
       model.close();

@@ -1,22 +1,26 @@
 package org.labelstream.operator;
 
+import java.util.Optional;
+import org.apache.flink.api.common.functions.OpenContext;
+import org.apache.flink.runtime.state.FunctionInitializationContext;
+import org.apache.flink.runtime.state.FunctionSnapshotContext;
+import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
 import org.apache.flink.streaming.api.functions.ProcessFunction;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.OutputTag;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.record.DeadLetter;
-import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
 import org.labelstream.record.SourceRecord;
-import org.labelstream.record.Stage;
 
 /**
  * Sends each outcome on its way: labelled records to the main output, dead letters to a side
  * output, and records whose explanation is owed to another. What the receiving log would refuse
  * becomes a dead letter too.
  */
-public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord> {
+public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
+    implements CheckpointedFunction {
   private static final long serialVersionUID = 1L;
 
   /** The side output of dead letters. */
@@ -29,6 +33,7 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord> 
 
   private final OutputRecords outputs;
   private final When explain;
+  private transient boolean restored;
 
   /**
    * @param outputs makes the records that go out
@@ -40,27 +45,40 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord> 
   }
 
   @Override
+  public void initializeState(FunctionInitializationContext context) {
+    restored = context.isRestored();
+  }
+
+  @Override
+  public void snapshotState(FunctionSnapshotContext context) {
+    // There is no state: whether the job goes on from some is all that is asked.
+  }
+
+  @Override
+  public void open(OpenContext context) throws Exception {
+    if (getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0) {
+      outputs.log().check(restored);
+    }
+    outputs.log().open();
+  }
+
+  @Override
+  public void close() {
+    outputs.log().close();
+  }
+
+  @Override
   public void processElement(Outcome outcome, Context context, Collector<OutputRecord> out) {
     if (outcome instanceof Outcome.Labelled labelled) {
       OutputRecord record = outputs.labelled(labelled.source(), labelled.value());
-      if (outputs.fits(record)) {
+      Optional<DeadLetter> refusal = outputs.log().refusal(record);
+      if (refusal.isEmpty()) {
         out.collect(record);
         if (isToExplain(labelled)) {
           context.output(TO_EXPLAIN, labelled.source());
         }
       } else {
-        context.output(
-            DEAD_LETTERS,
-            outputs.deadLetter(
-                labelled.source(),
-                new DeadLetter(
-                    ErrorCode.OUTPUT_TOO_LARGE,
-                    Stage.OUTPUT,
-                    "the labelled record would have "
-                        + OutputRecords.size(record)
-                        + " bytes, but the producer's max.request.size is "
-                        + outputs.maxRecordBytes()
-                        + ": shorten the record, or raise that setting and the output topic's max.message.bytes")));
+        context.output(DEAD_LETTERS, outputs.deadLetter(labelled.source(), refusal.get()));
       }
     } else if (outcome instanceof Outcome.Failed failed) {
       context.output(DEAD_LETTERS, outputs.deadLetter(failed.source(), failed.letter()));

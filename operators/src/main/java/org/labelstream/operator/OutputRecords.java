@@ -4,6 +4,7 @@ import java.io.Serializable;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.Header;
 import org.labelstream.record.OutputRecord;
@@ -12,14 +13,25 @@ import org.labelstream.record.SourceRecord;
 
 /**
  * Makes the records that a source record gives rise to: they carry its key, headers and timestamp,
- * and where it came from. Knows what the receiving log would refuse, and so fail the job.
+ * and where it came from. What the receiving log would refuse is made so that it does not, where
+ * nothing of the record is lost by that.
  *
  * @param pipeline the pipeline's name
- * @param maxRecordBytes the largest record that may be sent, in bytes, with key and headers
- * @param maxFutureMillis how far in the future a timestamp may lie
+ * @param log where they go
  */
-public record OutputRecords(String pipeline, long maxRecordBytes, long maxFutureMillis)
-    implements Serializable {
+public record OutputRecords(String pipeline, OutputLog log) implements Serializable {
+
+  public static final String SOURCE_TOPIC = "labelstream.source.topic";
+  public static final String SOURCE_PARTITION = "labelstream.source.partition";
+  public static final String SOURCE_OFFSET = "labelstream.source.offset";
+
+  private static final String SOURCE_TIMESTAMP = "labelstream.source.timestamp";
+  private static final String ERROR = "labelstream.error.";
+  private static final String PIPELINE = "labelstream.pipeline";
+
+  /** What each record gets anew, so that one which comes for the second time does not have both. */
+  private static final Set<String> OURS =
+      Set.of(SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET, PIPELINE);
 
   /** An upper bound of what a batch and a record in it need beside key, value and headers. */
   private static final int FRAME_BYTES = 61 + 21 + 5 * 3;
@@ -27,6 +39,16 @@ public record OutputRecords(String pipeline, long maxRecordBytes, long maxFuture
   private static final int HEADER_BYTES = 2 * 5;
 
   private static final int LONGEST_MESSAGE = 1000; // characters
+
+  /**
+   * Records for a log with bounds that do not change.
+   *
+   * @param maxRecordBytes the largest record that may be sent, in bytes, with key and headers
+   * @param maxFutureMillis how far in the future a timestamp may lie
+   */
+  public OutputRecords(String pipeline, long maxRecordBytes, long maxFutureMillis) {
+    this(pipeline, OutputLog.bounded(maxRecordBytes, maxFutureMillis));
+  }
 
   OutputRecord labelled(SourceRecord source, byte[] value) {
     return outputRecord(Destination.LABELS, source, value, headers(source));
@@ -38,10 +60,10 @@ public record OutputRecords(String pipeline, long maxRecordBytes, long maxFuture
 
   OutputRecord deadLetter(SourceRecord source, DeadLetter letter) {
     List<Header> about = new ArrayList<>();
-    about.add(Header.of("labelstream.error.code", letter.code().wireName()));
-    about.add(Header.of("labelstream.error.message", shortened(letter.message())));
-    about.add(Header.of("labelstream.error.stage", letter.stage().wireName()));
-    about.add(Header.of("labelstream.pipeline", pipeline));
+    about.add(Header.of(ERROR + "code", letter.code().wireName()));
+    about.add(Header.of(ERROR + "message", shortened(letter.message())));
+    about.add(Header.of(ERROR + "stage", letter.stage().wireName()));
+    about.add(Header.of(PIPELINE, pipeline));
     List<Header> headers = headers(source);
     headers.addAll(about);
     OutputRecord whole = outputRecord(Destination.DEAD_LETTERS, source, source.value(), headers);
@@ -63,7 +85,22 @@ public record OutputRecords(String pipeline, long maxRecordBytes, long maxFuture
       Destination destination, SourceRecord source, byte[] value, List<Header> headers) {
     byte[] key = source.key() == null || source.key().length <= 1024 ? source.key() : null;
     return new OutputRecord(
-        destination, key, value, headers, sendable(source.timestamp()), source.partition());
+        destination,
+        key(destination, source, key),
+        value,
+        headers,
+        sendable(destination, source.timestamp()),
+        source.partition());
+  }
+
+  /**
+   * The key, or the place of the source record where there is none and the log wants one. A
+   * labelled record keeps having none: its consumers take the key for the event's.
+   */
+  private byte[] key(Destination destination, SourceRecord source, byte[] key) {
+    return key == null && destination != Destination.LABELS && log.wantsKeys(destination)
+        ? source.position().getBytes(StandardCharsets.UTF_8)
+        : key;
   }
 
   /** A message without its middle, where it quotes so much of the record that it is too long. */
@@ -78,46 +115,51 @@ public record OutputRecords(String pipeline, long maxRecordBytes, long maxFuture
 
   private OutputRecord outputRecord(
       Destination destination, SourceRecord source, byte[] value, List<Header> headers) {
-    long timestamp = sendable(source.timestamp());
+    long timestamp = sendable(destination, source.timestamp());
     if (timestamp != source.timestamp() && source.timestamp() >= 0) {
-      headers.add(Header.of("labelstream.source.timestamp", Long.toString(source.timestamp())));
+      headers.removeIf(header -> header.key().equals(SOURCE_TIMESTAMP));
+      headers.add(Header.of(SOURCE_TIMESTAMP, Long.toString(source.timestamp())));
     }
     return new OutputRecord(
-        destination, source.key(), value, headers, timestamp, source.partition());
+        destination,
+        key(destination, source, source.key()),
+        value,
+        headers,
+        timestamp,
+        source.partition());
   }
 
   /**
    * A timestamp that a broker takes, or -1 where it would refuse this one and has to set its own.
    */
-  private long sendable(long timestamp) {
-    return timestamp < 0 || timestamp > System.currentTimeMillis() + maxFutureMillis
-        ? -1
-        : timestamp;
+  private long sendable(Destination destination, long timestamp) {
+    return timestamp < 0 || !log.takesTimestamp(destination, timestamp) ? -1 : timestamp;
   }
 
   private static List<Header> headers(SourceRecord source) {
     List<Header> headers = new ArrayList<>(source.headers());
+    headers.removeIf(header -> OURS.contains(header.key()) || header.key().startsWith(ERROR));
     headers.addAll(sourceHeaders(source));
     return headers;
   }
 
   private static List<Header> sourceHeaders(SourceRecord source) {
     List<Header> headers = new ArrayList<>(8);
-    headers.add(Header.of("labelstream.source.topic", source.topic()));
+    headers.add(Header.of(SOURCE_TOPIC, source.topic()));
     if (source.partition() != SourceRecord.NO_PARTITION) {
-      headers.add(Header.of("labelstream.source.partition", Integer.toString(source.partition())));
+      headers.add(Header.of(SOURCE_PARTITION, Integer.toString(source.partition())));
     }
-    headers.add(Header.of("labelstream.source.offset", Long.toString(source.offset())));
+    headers.add(Header.of(SOURCE_OFFSET, Long.toString(source.offset())));
     return headers;
   }
 
-  /** Whether the log takes a record of this size. */
+  /** Whether the log takes a record, as far as is known. */
   boolean fits(OutputRecord record) {
-    return size(record) <= maxRecordBytes;
+    return log.refusal(record).isEmpty();
   }
 
   /** The bytes of a record with key and headers, at most. */
-  static long size(OutputRecord record) {
+  public static long size(OutputRecord record) {
     long size = (long) FRAME_BYTES + length(record.key()) + length(record.value());
     for (Header header : record.headers()) {
       size +=

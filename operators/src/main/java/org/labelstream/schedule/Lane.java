@@ -5,15 +5,16 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 import org.labelstream.record.DeadLetter;
-import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
-import org.labelstream.record.RejectedRecordException;
-import org.labelstream.record.Stage;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -21,17 +22,19 @@ import org.slf4j.LoggerFactory;
  * The way from plans to predictions: rows wait in a {@link Batcher}, {@link Workers} run them in
  * batches, and a record whose rows are all done is joined.
  *
- * <p>A row that goes again (a text that is being generated) holds memory until it is done. So only
- * so many are under way at a time; as long as there is room a new one is begun first, so that it
- * joins the others in their next step.
+ * <p>A row that goes on (a text that is being generated) holds memory until it is done. So only so
+ * many run at a time; as long as there is room a waiting one is begun first, so that it joins the
+ * others in their next step.
  *
- * <p><em>Contract.</em> Each plan that is submitted is answered once, unless the lane is closed
- * before. A batch that fails is bisected until only the rows that fail alone have failed. A record
- * on which the model has worked for longer than the timeout is answered with a dead letter, and its
- * late result goes nowhere.
+ * <p><em>Contract.</em> Each plan that is submitted is answered once, unless the lane is closed or
+ * has failed before. A batch that fails is bisected until only the rows that fail alone have
+ * failed. A record is charged its own part of each batch; once that is more than the timeout it is
+ * answered with a dead letter, and its late result goes nowhere. What is nobody's fault (no memory
+ * is left in Java, an answer cannot be given, rows wait and no batch ends) is told once as the
+ * lane's failure.
  *
  * <p><em>Thread-safety.</em> {@code submit} may be called from any thread; answers come from the
- * workers' threads.
+ * workers' threads, or those that records are joined on.
  */
 public final class Lane implements Workers.WorkSource, AutoCloseable {
 
@@ -43,153 +46,169 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
   }
 
   private static final Logger LOG = LoggerFactory.getLogger(Lane.class);
+  private static final ThrottledLog THROTTLED = new ThrottledLog(LOG);
+
+  /** A sequence that runs takes the place of this many tokens of a batch. */
+  private static final int TOKENS_PER_RUNNING_SEQUENCE = 8;
+
+  /** A task that does not end would be ended by Flink's watchdog, and the TaskManager with it. */
+  private static final Duration PATIENCE = Duration.ofMinutes(2);
 
   private final Runner model;
-  private final Duration timeout;
+  private final LaneSettings settings;
+  private final LaneListener listener;
+  private final Consumer<Throwable> onFailure;
 
-  /** A sequence under way takes the place of this many tokens of a batch. */
-  private static final int TOKENS_PER_SEQUENCE_UNDER_WAY = 8;
-
-  private final Batcher<Item> fresh;
-  private final Batcher<Item> again;
-  private final int mostUnderWay;
+  private final Batcher<Item> waiting;
+  private final Batcher<Item> running;
+  private final int mostSequences;
 
   /** Rows that begin and rows that go on take turns. Only the workers read it, under their lock. */
   private boolean begunLast;
 
-  private final AtomicInteger underWay = new AtomicInteger();
+  private final AtomicInteger sequences = new AtomicInteger();
+  private final AtomicLong lastProgress = new AtomicLong(System.nanoTime());
+  private final AtomicReference<Throwable> failure = new AtomicReference<>();
+  private final Executor joiner;
+  private final TaskGroup joins = new TaskGroup();
   private final Workers.Lease workers;
+  private volatile Future<?> watch;
+  private volatile boolean closed;
+  private boolean stuck;
 
   /**
-   * @param timeout how long the model may work on a record
-   * @param share the part of the workers' time that the lane may take from others, at most 1
+   * @param joiner where records are joined and answered; may run that at once, on the caller's
+   *     thread
+   * @param onFailure told, once and from any thread, when the lane cannot go on
    */
-  public Lane(Runner model, BatchPolicy policy, Duration timeout, double share) {
+  public Lane(
+      Runner model,
+      LaneSettings settings,
+      Workers workers,
+      Executor joiner,
+      LaneListener listener,
+      Consumer<Throwable> onFailure) {
     this.model = model;
-    this.timeout = timeout;
-    this.fresh = new Batcher<>(policy, Lane::costToBegin, System::nanoTime);
+    this.settings = settings;
+    this.listener = listener;
+    this.onFailure = onFailure;
+    BatchPolicy policy = settings.policy();
+    this.waiting = new Batcher<>(policy, Lane::costToBegin, System::nanoTime);
     BatchPolicy atOnce =
         new BatchPolicy(policy.maxTokens(), policy.lookAhead(), policy.maxAge(), Duration.ZERO);
     // Those that go on are not padded to each other, and how many there are has a bound: all of
     // them step together.
-    this.again = new Batcher<>(atOnce, item -> 1, System::nanoTime);
-    this.mostUnderWay = Math.max(1, policy.maxTokens() / TOKENS_PER_SEQUENCE_UNDER_WAY);
-    this.workers = Workers.lease(this, share);
-  }
-
-  /** A record under way. */
-  private static final class Pending {
-    final Plan plan;
-    final Answer answer;
-    final AtomicInteger open;
-    final AtomicBoolean answered = new AtomicBoolean();
-    final AtomicLong workedNanos = new AtomicLong();
-
-    Pending(Plan plan, Answer answer) {
-      this.plan = plan;
-      this.answer = answer;
-      this.open = new AtomicInteger(plan.rows().size());
-    }
-
-    void reject(ErrorCode code, String message) {
-      reject(new DeadLetter(code, Stage.INFERENCE, message));
-    }
-
-    void reject(DeadLetter letter) {
-      if (answered.compareAndSet(false, true)) {
-        answer.rejected(letter);
-      }
-    }
-
-    void join() {
-      if (answered.compareAndSet(false, true)) {
-        try {
-          answer.predicted(plan.join());
-        } catch (RejectedRecordException e) {
-          answer.rejected(e.letter());
-        } catch (RuntimeException | Error e) {
-          LOG.warn("A result could not be read", e);
-          answer.rejected(new DeadLetter(ErrorCode.INFERENCE_FAILED, Stage.INFERENCE, failure(e)));
-        }
-      }
-    }
+    this.running = new Batcher<>(atOnce, item -> 1, System::nanoTime);
+    this.mostSequences = Math.max(1, policy.maxTokens() / TOKENS_PER_RUNNING_SEQUENCE);
+    this.joiner = joiner;
+    this.workers = workers.lease(this, settings.share());
+    watch();
   }
 
   /** A row that waits or runs. */
   private static final class Item {
     final Row row;
-    final Pending record;
-    int underWay;
+    final Request record;
+    final long since = System.nanoTime();
+    boolean begun;
+    int sequences;
 
-    Item(Row row, Pending record) {
+    Item(Row row, Request record) {
       this.row = row;
       this.record = record;
+    }
+
+    /** What it adds to a batch, in tokens. */
+    int cost() {
+      return Math.max(1, begun ? row.sequences() : row.length());
     }
   }
 
   /** Takes a record; its answer comes later, from another thread, unless it has no rows. */
   public void submit(Plan plan, Answer answer) {
-    Pending record = new Pending(plan, answer);
-    if (plan.rows().isEmpty()) {
-      goOn(record);
-      return;
-    }
-    for (Row row : plan.rows()) {
-      fresh.add(new Item(row, record));
-      workers.signal();
-    }
+    Request record = new Request(plan, answer);
+    wait(record, record.begin());
   }
 
-  /** How many rows wait. */
+  private void wait(Request record, List<? extends Row> rows) {
+    if (rows.isEmpty()) {
+      return;
+    }
+    if (running.size() + waiting.size() == 0) {
+      lastProgress.set(System.nanoTime());
+    }
+    waiting.addRecord(rows.stream().map(row -> new Item(row, record)).toList());
+    workers.signal();
+  }
+
+  /** How many rows wait for a batch, those included that go on. */
   public int waiting() {
-    return fresh.size() + again.size();
+    return waiting.size() + running.size();
+  }
+
+  /** How long the record has waited whose turn it is, in nanoseconds. */
+  public long nanosWaited() {
+    return waiting.nanosWaited();
+  }
+
+  /** How many sequences are being generated. */
+  public int sequences() {
+    return sequences.get();
   }
 
   @Override
-  public Runnable poll() {
-    boolean turn = hasRoom() && !(begunLast && again.size() > 0);
-    List<Item> batch = turn ? fresh.poll() : List.of();
-    batch.forEach(this::begin);
+  public @Nullable Runnable poll() {
+    if (failure.get() != null) {
+      return null;
+    }
+    boolean turn = hasRoom() && !(begunLast && running.size() > 0);
+    List<Item> batch = turn ? waiting.poll() : List.of();
+    batch.forEach(this::enter);
     begunLast = !batch.isEmpty();
-    List<Item> chosen = batch.isEmpty() ? again.poll() : batch;
+    List<Item> chosen = batch.isEmpty() ? running.poll() : batch;
     return chosen.isEmpty() ? null : () -> runAndAnswer(chosen);
   }
 
-  /** So that no more texts begin at once than may be under way, however short their prompts. */
+  /** So that no more texts begin at once than may run, however short their prompts. */
   private static int costToBegin(Item item) {
-    return Math.max(item.row.length(), TOKENS_PER_SEQUENCE_UNDER_WAY * item.row.sequences());
+    return Math.max(item.row.length(), TOKENS_PER_RUNNING_SEQUENCE * item.row.sequences());
   }
 
   private boolean hasRoom() {
-    return underWay.get() < mostUnderWay;
+    return sequences.get() < mostSequences;
   }
 
   @Override
   public long nanosUntilReady() {
-    long ready = again.nanosUntilReady();
-    return hasRoom() ? Math.min(ready, fresh.nanosUntilReady()) : ready;
+    if (failure.get() != null) {
+      return Long.MAX_VALUE;
+    }
+    long ready = running.nanosUntilReady();
+    return hasRoom() ? Math.min(ready, waiting.nanosUntilReady()) : ready;
   }
 
-  /**
-   * Whatever goes wrong around a batch, its records are answered: Flink would wait for ever for one
-   * that is not.
-   */
+  /** Whatever goes wrong around a batch, its records are answered, or the lane fails. */
   private void runAndAnswer(List<Item> batch) {
     try {
       run(batch);
     } catch (RuntimeException | Error e) {
+      if (Faults.isFatal(e)) {
+        failed(e);
+      }
       LOG.error("A batch could not be run", e);
       for (Item item : batch) {
-        item.record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
+        answerOrFail(() -> item.record.fail(e));
         leave(item);
       }
+    } finally {
+      lastProgress.set(System.nanoTime());
     }
   }
 
   private void run(List<Item> batch) {
     List<Item> live = new ArrayList<>(batch.size());
     for (Item item : batch) {
-      if (item.record.answered.get()) {
+      if (item.record.isAnswered()) {
         leave(item);
       } else {
         live.add(item);
@@ -199,73 +218,175 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
       workers.signal(); // there may be room again
       return;
     }
-    long start = System.nanoTime();
-    List<Future<?>> alarms = setAlarms(live);
-    try {
-      runOrBisect(live);
-    } finally {
-      alarms.forEach(alarm -> alarm.cancel(false));
-    }
-    long nanos = System.nanoTime() - start;
-    live.stream().map(item -> item.record).distinct().forEach(r -> r.workedNanos.addAndGet(nanos));
+    Run run = new Run(live);
+    run.start();
     List<Item> unfinished = new ArrayList<>();
     for (Item item : live) {
-      if (item.record.answered.get()) {
+      if (item.record.isAnswered()) {
         leave(item);
       } else if (!item.row.done()) {
         unfinished.add(item);
       } else {
         leave(item);
-        if (item.record.open.decrementAndGet() == 0) {
-          goOn(item.record);
+        if (item.record.rowDone()) {
+          joins.execute(joiner, () -> answerOrFail(() -> goOn(item.record)));
         }
       }
     }
-    again.addAll(unfinished);
+    running.addAll(unfinished);
     workers.signal();
   }
 
   /** Lets a record go on whose rows are all done: with more rows, or to its answer. */
-  private void goOn(Pending record) {
-    List<? extends Row> next;
+  private void goOn(Request record) {
+    long start = System.nanoTime();
+    wait(record, record.goOn());
+    listener.joined(System.nanoTime() - start);
+  }
+
+  /** An answer that cannot be given fails the lane, since its record would wait for ever. */
+  private void answerOrFail(Runnable answer) {
     try {
-      next = record.plan.next();
-    } catch (RejectedRecordException e) {
-      record.reject(e.letter());
-      return;
+      answer.run();
     } catch (RuntimeException | Error e) {
-      LOG.warn("A record could not go on", e);
-      record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
-      return;
-    }
-    if (next.isEmpty()) {
-      record.join();
-    } else {
-      record.open.set(next.size());
-      fresh.addAll(next.stream().map(row -> new Item(row, record)).toList());
+      failed(e);
     }
   }
 
   /** Takes the room of a row before it runs, for other workers may take a batch meanwhile. */
-  private void begin(Item item) {
-    item.underWay = item.row.sequences();
-    underWay.addAndGet(item.underWay);
+  private void enter(Item item) {
+    item.sequences = item.row.sequences();
+    sequences.addAndGet(item.sequences);
   }
 
   /** Gives back what a row holds that is not to run any more. */
   private void leave(Item item) {
     item.row.release();
-    underWay.addAndGet(-item.underWay);
-    item.underWay = 0;
+    sequences.addAndGet(-item.sequences);
+    item.sequences = 0;
+  }
+
+  /** A batch that runs: what each record has of it, and the bounds on its time. */
+  private final class Run {
+    private final List<Item> items;
+    private final Map<Request, Double> shares = new HashMap<>();
+    private final long tokens;
+    private final long padded;
+    private final long start = System.nanoTime();
+    private boolean over;
+    private @Nullable Future<?> alarm;
+
+    Run(List<Item> items) {
+      this.items = items;
+      long sum = 0;
+      long longest = 0;
+      for (Item item : items) {
+        sum += item.cost();
+        longest = Math.max(longest, item.begun ? 1 : item.row.length());
+      }
+      tokens = sum;
+      padded = longest * items.stream().mapToLong(i -> Math.max(1, i.row.sequences())).sum();
+      for (Item item : items) {
+        shares.merge(item.record, (double) item.cost() / tokens, Double::sum);
+      }
+    }
+
+    void start() {
+      for (Item item : items) {
+        if (!item.begun) {
+          listener.began(start - item.since);
+        }
+      }
+      setAlarm();
+      try {
+        runOrBisect(items);
+      } finally {
+        end();
+      }
+      long end = System.nanoTime();
+      shares.forEach((record, share) -> record.charge(start, end, share));
+      for (Item item : items) {
+        if (!item.begun && item.row.sequences() > 0) {
+          listener.firstToken(item.record.age());
+        }
+        item.begun = true;
+      }
+      listener.ran(items.size(), tokens, padded, end - start);
+    }
+
+    /** Sets an alarm for the record whose time is over first, or for the call itself. */
+    private synchronized void setAlarm() {
+      long elapsed = System.nanoTime() - start;
+      long next = settings.callTimeout().toNanos() - elapsed;
+      for (Map.Entry<Request, Double> entry : shares.entrySet()) {
+        if (!entry.getKey().isAnswered()) {
+          next = Math.min(next, nanosLeft(entry.getKey(), entry.getValue()) - elapsed);
+        }
+      }
+      if (!over) {
+        alarm = workers.schedule(this::ring, Duration.ofNanos(Math.max(0, next)));
+      }
+    }
+
+    private long nanosLeft(Request record, double share) {
+      double left = record.nanosLeft(settings.timeout()) / share;
+      return left < Long.MAX_VALUE ? (long) left : Long.MAX_VALUE;
+    }
+
+    /**
+     * Answers the records whose time is over; the native call itself cannot be interrupted. Rows
+     * that were done before others of the batch failed are left alone.
+     */
+    private void ring() {
+      long elapsed = System.nanoTime() - start;
+      boolean call = elapsed >= settings.callTimeout().toNanos();
+      boolean more = false;
+      for (Item item : items) {
+        Request record = item.record;
+        if (item.row.done() || record.isAnswered()) {
+          continue;
+        }
+        if (elapsed >= nanosLeft(record, Objects.requireNonNull(shares.get(record)))) {
+          answerOrFail(() -> record.timeOut(ownTimeOver()));
+        } else if (call) {
+          answerOrFail(() -> record.timeOut(callTimeOver()));
+        } else {
+          more = true;
+        }
+      }
+      if (more) {
+        setAlarm();
+      }
+    }
+
+    private synchronized void end() {
+      over = true;
+      if (alarm != null) {
+        alarm.cancel(false);
+      }
+    }
+
+    private String ownTimeOver() {
+      return "the model has worked on this record for longer than the timeout of "
+          + settings.timeout().toMillis()
+          + " ms: shorten the text, or raise timeout";
+    }
+
+    private String callTimeOver() {
+      return "a call of the model with this record in it has not returned within "
+          + settings.callTimeout().toSeconds()
+          + " s: look at the TaskManager, or raise call-timeout";
+    }
   }
 
   private void runOrBisect(List<Item> items) {
     try {
       model.run(items.stream().map(item -> item.row).toList());
     } catch (RuntimeException | Error e) { // a record that is never answered stops the job for good
+      Faults.rethrowFatal(e);
       if (items.size() == 1) {
-        LOG.warn("The model failed on a record", e);
-        items.get(0).record.reject(ErrorCode.INFERENCE_FAILED, failure(e));
+        THROTTLED.warn("The model failed on a record", e);
+        answerOrFail(() -> items.get(0).record.fail(e));
       } else {
         int half = items.size() / 2;
         runOrBisect(items.subList(0, half));
@@ -274,45 +395,46 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
     }
   }
 
-  private static String failure(Throwable e) {
-    return "the model failed on this record ("
-        + e.getMessage()
-        + "): try the text with scripts/label.sh, and see the TaskManager's log";
+  /** Looks now and then whether batches end while rows wait. */
+  private void watch() {
+    Duration bound = settings.callTimeout().multipliedBy(2);
+    watch = workers.schedule(() -> look(bound), bound.dividedBy(8));
   }
 
-  /**
-   * Ends the waiting for records whose time runs out in this batch; the native call itself cannot
-   * be interrupted.
-   */
-  private List<Future<?>> setAlarms(List<Item> items) {
-    Map<Long, List<Item>> byTimeLeft = new HashMap<>();
-    for (Item item : items) {
-      long left = Math.max(0, timeout.toNanos() - item.record.workedNanos.get());
-      byTimeLeft.computeIfAbsent(left, any -> new ArrayList<>()).add(item);
+  private void look(Duration bound) {
+    long still = System.nanoTime() - lastProgress.get();
+    if (waiting() > 0 && still > bound.toNanos()) {
+      failed(
+          new IllegalStateException(
+              waiting()
+                  + " rows wait for the model, and no batch has ended for "
+                  + Duration.ofNanos(still).toSeconds()
+                  + " s: its calls do not return"));
+    } else if (!closed) {
+      watch();
     }
-    List<Future<?>> alarms = new ArrayList<>(byTimeLeft.size());
-    byTimeLeft.forEach(
-        (left, group) -> alarms.add(workers.schedule(() -> ring(group), Duration.ofNanos(left))));
-    return alarms;
   }
 
-  private void ring(List<Item> items) {
-    for (Item item : items) {
-      if (!item.row.done()) {
-        item.record.reject(
-            ErrorCode.TIMEOUT,
-            "the model has worked on this record for longer than the timeout of "
-                + timeout.toMillis()
-                + " ms: shorten the text, or raise timeout");
-      }
+  @Override
+  public void failed(Throwable cause) {
+    if (failure.compareAndSet(null, cause)) {
+      onFailure.accept(cause);
     }
+  }
+
+  /** Whether a call of the model did not return, so that it must not be freed. */
+  public boolean isStuck() {
+    return stuck;
   }
 
   /** Stops the work: rows that wait are never run, and none runs any more when this returns. */
   @Override
   public void close() {
-    workers.close();
-    for (List<Item> batch = again.poll(); !batch.isEmpty(); batch = again.poll()) {
+    closed = true;
+    watch.cancel(false);
+    stuck |= !workers.close(PATIENCE);
+    joins.close();
+    for (List<Item> batch = running.poll(); !batch.isEmpty(); batch = running.poll()) {
       batch.forEach(this::leave);
     }
   }

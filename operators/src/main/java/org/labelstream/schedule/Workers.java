@@ -3,24 +3,24 @@ package org.labelstream.schedule;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The threads that run models: a fixed number, one per core, shared fairly by all pipelines and
- * slots of a job in this JVM.
+ * The threads that run models on a device: a fixed number, shared fairly by all jobs, pipelines and
+ * slots of this process.
  *
  * <p>Four pipelines on two cores must not become sixteen threads: more threads than cores cost
  * throughput, and libtorch's memory grows with every thread that ever called it. So the threads
- * belong to this class, which each job's class loader has once, and not to a task. Each lease
- * offers its work through a {@link WorkSource}; a free worker takes from the source that has had
- * the least time so far, and sleeps when none has work.
+ * belong to the device, and not to a task. Each lease offers its work through a {@link WorkSource};
+ * a free worker takes from the source that has had the least time so far, and sleeps when none has
+ * work. The first lease starts the threads, the last one ends them.
  *
  * <p><em>Thread-safety.</em> All methods may be called from any thread.
  */
@@ -33,26 +33,30 @@ public final class Workers {
   public interface WorkSource {
 
     /** The next piece of work, or null when there is none now. */
-    Runnable poll();
+    @Nullable Runnable poll();
 
     /**
      * How long until {@link #poll} has work, in nanoseconds; {@link Long#MAX_VALUE} while nothing
      * waits.
      */
     long nanosUntilReady();
+
+    /**
+     * Told, under no lock, when one of the other methods threw, after which the source is not asked
+     * again, or when a piece of its work did.
+     */
+    default void failed(Throwable cause) {}
   }
 
   private static final Logger LOG = LoggerFactory.getLogger(Workers.class);
-
-  private static Workers instance;
 
   private final ReentrantLock lock = new ReentrantLock();
   private final Condition workArrived = lock.newCondition();
   private final Condition workEnded = lock.newCondition();
   private final List<Lease> leases = new ArrayList<>();
-  private final ScheduledThreadPoolExecutor clock;
+  private final String name;
   private final int count;
-  private boolean stopping;
+  private @Nullable Crew crew;
 
   /**
    * The time that a source has had which is served now. One that comes, or comes back from being
@@ -60,34 +64,41 @@ public final class Workers {
    */
   private long level;
 
-  private Workers(int count) {
-    this.count = count;
-    clock = new ScheduledThreadPoolExecutor(1, Workers::clockThread);
-    clock.setRemoveOnCancelPolicy(true);
-    for (int i = 0; i < count; i++) {
-      Thread thread = new Thread(this::work, "labelstream-worker-" + i);
-      thread.setDaemon(true);
-      // A worker outlives the task that happened to start it, so it must not keep that task's class
-      // loader by its context.
-      thread.setContextClassLoader(Workers.class.getClassLoader());
-      thread.start();
+  /**
+   * @param name a part of the threads' names
+   * @param count how many threads there are while there is a lease
+   */
+  public Workers(String name, int count) {
+    this.name = name;
+    this.count = Math.max(1, count);
+  }
+
+  /** The threads from a first lease to the last one. */
+  private final class Crew {
+    final ScheduledThreadPoolExecutor clock =
+        new ScheduledThreadPoolExecutor(1, task -> Threads.daemon("labelstream-clock", task));
+    int hired;
+    boolean dismissed;
+
+    Crew() {
+      clock.setRemoveOnCancelPolicy(true);
+      for (int i = 0; i < count; i++) {
+        hire();
+      }
+    }
+
+    void hire() {
+      Threads.daemon("labelstream-worker-" + name + hired++, () -> work(this)).start();
     }
   }
 
-  private static Thread clockThread(Runnable task) {
-    Thread thread = Executors.defaultThreadFactory().newThread(task);
-    thread.setName("labelstream-clock");
-    thread.setDaemon(true);
-    thread.setContextClassLoader(Workers.class.getClassLoader());
-    return thread;
+  /** How many workers there are while there is a lease. */
+  public int count() {
+    return count;
   }
 
-  /**
-   * Offers a source's work to the workers of this JVM, which the first lease starts and the last
-   * one ends. The system property {@code labelstream.workers} sets their number; the default is the
-   * number of cores.
-   */
-  public static Lease lease(WorkSource source) {
+  /** Offers a source's work to the workers. */
+  public Lease lease(WorkSource source) {
     return lease(source, 1);
   }
 
@@ -98,55 +109,13 @@ public final class Workers {
    *
    * @param share above 0; 1 for work like any other
    */
-  public static Lease lease(WorkSource source, double share) {
-    synchronized (Workers.class) {
-      if (instance == null) {
-        int count =
-            Integer.getInteger("labelstream.workers", Runtime.getRuntime().availableProcessors());
-        instance = new Workers(Math.max(1, count));
-      }
-      return instance.add(source, share);
-    }
-  }
-
-  private static void giveBack(Lease lease) {
-    // Before the lock that other leases need: it takes as long as a forward pass.
-    lease.workers().drain(lease);
-    synchronized (Workers.class) {
-      lease.workers().remove(lease);
-    }
-  }
-
-  private void drain(Lease lease) {
+  public Lease lease(WorkSource source, double share) {
     lock.lock();
     try {
-      lease.closed = true;
-      while (lease.running > 0) {
-        workEnded.awaitUninterruptibly();
+      if (crew == null) {
+        crew = new Crew();
       }
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  private void remove(Lease lease) {
-    lock.lock();
-    try {
-      if (leases.remove(lease) && leases.isEmpty()) {
-        stopping = true;
-        clock.shutdownNow();
-        workArrived.signalAll();
-        instance = null;
-      }
-    } finally {
-      lock.unlock();
-    }
-  }
-
-  private Lease add(WorkSource source, double share) {
-    lock.lock();
-    try {
-      Lease lease = new Lease(source, share, Math.max(1, (int) (share * count)));
+      Lease lease = new Lease(crew, source, share, Math.max(1, (int) (share * count)));
       leases.add(lease);
       return lease;
     } finally {
@@ -154,33 +123,49 @@ public final class Workers {
     }
   }
 
-  private void work() {
-    for (Assignment next = await(); next != null; next = await()) {
+  private void work(Crew ours) {
+    for (Assignment next = await(ours); next != null; next = await(ours)) {
+      Lease lease = next.lease();
       long start = System.nanoTime();
       try {
         next.work().run();
       } catch (Throwable e) {
         LOG.error("A piece of work threw, which it must not. This is a bug.", e);
-      } finally {
-        ended(next.lease(), System.nanoTime() - start);
+        tell(lease, e);
       }
+      if (!ended(lease, System.nanoTime() - start)) {
+        return; // it was given up, and another thread has taken this one's place
+      }
+    }
+  }
+
+  private static void tell(Lease lease, Throwable cause) {
+    try {
+      lease.source.failed(cause);
+    } catch (Throwable e) {
+      LOG.error("A source could not take that it has failed. This is a bug.", e);
     }
   }
 
   private record Assignment(Lease lease, Runnable work) {}
 
   /** The next piece of work, once there is one; null when the workers are to stop. */
-  private Assignment await() {
+  private @Nullable Assignment await(Crew ours) {
     lock.lock();
     try {
-      while (!stopping) {
+      while (!ours.dismissed) {
         long wait = Long.MAX_VALUE;
         Lease chosen = null;
         for (Lease lease : leases) {
-          if (lease.running >= lease.mostAtOnce) {
+          if (lease.running >= lease.mostAtOnce || lease.closed) {
             continue; // it is asked again when one of its pieces has ended
           }
-          long ready = lease.closed ? Long.MAX_VALUE : lease.source.nanosUntilReady();
+          long ready;
+          try {
+            ready = lease.source.nanosUntilReady();
+          } catch (Throwable e) {
+            return assign(lease, broken(lease, e));
+          }
           if (ready > 0) {
             wait = Math.min(wait, ready);
             lease.idle = true;
@@ -198,18 +183,33 @@ public final class Workers {
           sleep(wait);
           continue;
         }
-        Runnable work = chosen.source.poll();
+        Runnable work;
+        try {
+          work = chosen.source.poll();
+        } catch (Throwable e) {
+          work = broken(chosen, e);
+        }
         if (work != null) {
-          level = Math.max(level, chosen.busyNanos);
-          chosen.running++;
-          workArrived.signal(); // there may be work for another too
-          return new Assignment(chosen, work);
+          return assign(chosen, work);
         }
       }
       return null;
     } finally {
       lock.unlock();
     }
+  }
+
+  private Assignment assign(Lease lease, Runnable work) {
+    level = Math.max(level, lease.busyNanos);
+    lease.running++;
+    workArrived.signal(); // there may be work for another too
+    return new Assignment(lease, work);
+  }
+
+  /** A source that threw must not take a worker with it, nor be asked for ever. */
+  private static Runnable broken(Lease lease, Throwable cause) {
+    lease.closed = true;
+    return () -> tell(lease, cause);
   }
 
   // The loop that Error Prone misses is the caller's, which looks again at what there is to do.
@@ -226,13 +226,18 @@ public final class Workers {
     }
   }
 
-  private void ended(Lease lease, long nanos) {
+  /** False when the lease does not wait for its work any more. */
+  private boolean ended(Lease lease, long nanos) {
     lock.lock();
     try {
+      if (lease.abandoned) {
+        return false;
+      }
       // Against one other source that always has work, this charge gives the share.
       lease.busyNanos += lease.share < 1 ? (long) (nanos * (1 - lease.share) / lease.share) : nanos;
       lease.running--;
       workEnded.signalAll();
+      return true;
     } finally {
       lock.unlock();
     }
@@ -240,15 +245,18 @@ public final class Workers {
 
   /** A source's place among those that the workers serve. */
   public final class Lease implements AutoCloseable {
+    private final Crew crew;
     private final WorkSource source;
     private long busyNanos;
     private boolean idle = true;
     private int running;
     private boolean closed;
+    private boolean abandoned;
     private final double share;
     private final int mostAtOnce;
 
-    private Lease(WorkSource source, double share, int mostAtOnce) {
+    private Lease(Crew crew, WorkSource source, double share, int mostAtOnce) {
+      this.crew = crew;
       this.source = source;
       this.share = share;
       this.mostAtOnce = mostAtOnce;
@@ -266,11 +274,7 @@ public final class Workers {
 
     /** Runs a short task later, on a thread of its own, unless it is cancelled before. */
     public Future<?> schedule(Runnable task, Duration delay) {
-      return clock.schedule(task, delay.toNanos(), TimeUnit.NANOSECONDS);
-    }
-
-    private Workers workers() {
-      return Workers.this;
+      return crew.clock.schedule(task, delay.toNanos(), TimeUnit.NANOSECONDS);
     }
 
     /**
@@ -279,7 +283,64 @@ public final class Workers {
      */
     @Override
     public void close() {
-      giveBack(this);
+      close(Duration.ofNanos(Long.MAX_VALUE / 2));
+    }
+
+    /**
+     * Takes no more work from the source and waits, uninterruptibly, until none of it runs any
+     * more, or gives up those calls that do not end: other threads take the place of theirs.
+     *
+     * @param patience how long to wait
+     * @return whether nothing runs any more; if something does, what it uses must never be freed
+     */
+    public boolean close(Duration patience) {
+      lock.lock();
+      try {
+        closed = true;
+        long left = patience.toNanos();
+        while (running > 0 && left > 0) {
+          left = awaitEnd(left);
+        }
+        if (running > 0) {
+          abandoned = true;
+          LOG.error(
+              "{} call(s) of a model have not returned within {} s: they are given up, and what the model holds is not freed",
+              running,
+              patience.toSeconds());
+          for (int i = 0; i < running; i++) {
+            crew.hire();
+          }
+          running = 0;
+        }
+        if (leases.remove(this) && leases.isEmpty()) {
+          crew.dismissed = true;
+          crew.clock.shutdownNow();
+          Workers.this.crew = null;
+          workArrived.signalAll();
+        }
+        return !abandoned;
+      } finally {
+        lock.unlock();
+      }
+    }
+
+    @SuppressWarnings("WaitNotInLoop") // the loop is the caller's
+    private long awaitEnd(long nanos) {
+      boolean interrupted = false;
+      long end = System.nanoTime() + nanos;
+      try {
+        while (true) {
+          try {
+            return workEnded.awaitNanos(end - System.nanoTime());
+          } catch (InterruptedException e) {
+            interrupted = true;
+          }
+        }
+      } finally {
+        if (interrupted) {
+          Thread.currentThread().interrupt();
+        }
+      }
     }
   }
 }

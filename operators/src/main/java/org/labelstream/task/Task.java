@@ -9,8 +9,8 @@ import org.labelstream.schedule.Runner;
  * What a model does with a record: {@code plan} makes rows of it, {@code run} takes a batch of rows
  * from any records through the model, and the plan joins them into a prediction.
  *
- * <p><em>Thread-safety.</em> {@code plan} is called from one thread at a time, {@code run} from
- * many at once; a row is in one batch at a time.
+ * <p><em>Thread-safety.</em> Both are called from many threads at once; a row is in one batch at a
+ * time.
  */
 public interface Task extends Runner {
 

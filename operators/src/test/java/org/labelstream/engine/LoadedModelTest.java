@@ -89,6 +89,25 @@ class LoadedModelTest {
   }
 
   @Test
+  void moduleForGradientsThatHasChangedSinceTheFolderWasReadIsRefused() throws IOException {
+    Path manifest = TextTokenizerTest.copy(temporary).resolve("labelstream.json");
+    Files.writeString(
+        manifest,
+        Files.readString(manifest).replace("\"task\":", "\"explain\": \"explain.pt\", \"task\":"));
+    Path twin = Files.copy(temporary.resolve("model.pt"), temporary.resolve("explain.pt"));
+    ModelFolder folder = ModelFolder.read(temporary, Verify.IF_PRESENT);
+    byte[] other = Files.readAllBytes(twin);
+    other[other.length - 1] ^= 1;
+    Files.write(twin, other);
+
+    try (LoadedModel model = LoadedModel.lease(folder, DeviceChoice.CPU)) {
+      assertThatExceptionOfType(EngineException.class)
+          .isThrownBy(model::leaseForGradients)
+          .withMessageContaining(twin + " has changed since the job started");
+    }
+  }
+
+  @Test
   void moduleThatWantsAnUnknownInputIsRefused() throws IOException {
     Path manifest = TextTokenizerTest.copy(temporary).resolve("labelstream.json");
     Files.writeString(

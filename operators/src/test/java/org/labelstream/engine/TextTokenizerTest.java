@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -70,6 +71,17 @@ class TextTokenizerTest {
       assertThat(longest.length()).isEqualTo(folder.maxLength());
       assertThat(longest.truncated()).isTrue();
       assertThat(longest.ids()[longest.length() - 1]).isEqualTo(empty.ids()[1]);
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"'', 1000", "a, 1000", "ab, 1000", "a good film, 1000", "a good film, 2"})
+  @Timeout(20)
+  void theEndOfATextThatHasFewerTokensThanAskedForIsAllOfIt(String text, int count) {
+    ModelFolder folder = ModelFolder.read(FIXTURE, Verify.REQUIRED);
+    try (TextTokenizer tokenizer = TextTokenizer.load(folder)) {
+      assertThat(tokenizer.encodeEnd(text, count).ids())
+          .endsWith(tokenizer.encode(text, null).ids());
     }
   }
 

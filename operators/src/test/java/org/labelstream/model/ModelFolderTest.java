@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
@@ -63,7 +64,21 @@ class ModelFolderTest {
     write(name, content.replace(from, to));
   }
 
-  private String sha256(byte[] bytes) throws Exception {
+  private void replaceFirst(String name, String pattern, String to) throws IOException {
+    String content = Files.readString(folder.resolve(name));
+    assertThat(content).containsPattern(pattern);
+    write(name, content.replaceFirst(pattern, to));
+  }
+
+  private String sumOf(String name) throws IOException {
+    try {
+      return sha256(Files.readAllBytes(folder.resolve(name)));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  private String sha256(byte[] bytes) throws NoSuchAlgorithmException {
     return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
   }
 
@@ -108,9 +123,19 @@ class ModelFolderTest {
         }
       }
 
-      assertThat(read().version())
-          .hasSize(8)
-          .isEqualTo(sha256(lines.toString().getBytes(UTF_8)).substring(0, 8));
+      ModelFolder read = read();
+      assertThat(read.sha256()).isEqualTo(sha256(lines.toString().getBytes(UTF_8)));
+      assertThat(read.version()).hasSize(8).isEqualTo(read.sha256().substring(0, 8));
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+        strings = {"README.md", "index_to_name.json", "model-config.yaml", "labelstream.json"})
+    void changesWithEachFileThatMayBeEdited(String name) throws IOException {
+      String before = read().sha256();
+      write(name, Files.readString(folder.resolve(name)) + "\n");
+
+      assertThat(ModelFolder.read(folder, Verify.REQUIRED).sha256()).isNotEqualTo(before);
     }
 
     @Test
@@ -218,7 +243,98 @@ class ModelFolderTest {
       refused(
           Verify.REQUIRED,
           folder.resolve("labelstream.json")
-              + " has no SHA-256 sums of model.pt and tokenizer.json, and verify is required: export the checkpoint again, or set verify: if-present");
+              + " has no SHA-256 sum of model.pt, tokenizer.json, config.json, and verify is required: export the checkpoint again, or set verify: if-present");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"model.pt", "tokenizer.json", "config.json"})
+    void sumsAreRequiredAndOneIsMissing(String name) throws IOException {
+      replace("labelstream.json", "\"" + name + "\": \"", "\"README.md\": \"");
+      write("README.md", "");
+      String sum = ModelFolderTest.this.sumOf("README.md");
+      replaceFirst("labelstream.json", "(\"README.md\": \")[0-9a-f]+", "$1" + sum);
+
+      assertThat(read().labels().size()).isEqualTo(3);
+      refused(
+          Verify.REQUIRED,
+          folder.resolve("labelstream.json")
+              + " has no SHA-256 sum of "
+              + name
+              + ", and verify is required: export the checkpoint again, or set verify: if-present");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"explain.pt", "generation_config.json"})
+    void sumsAreRequiredAndAFileWasPutIn(String name) throws IOException {
+      write(name, "{}");
+      replace("labelstream.json", "\"task\":", "\"explain\": \"explain.pt\",\n  \"task\":");
+      write("explain.pt", "{}");
+      if (name.equals("generation_config.json")) {
+        replace("labelstream.json", "\"explain\": \"explain.pt\",", "");
+      }
+
+      refused(
+          Verify.REQUIRED,
+          folder.resolve("labelstream.json")
+              + " has no SHA-256 sum of "
+              + name
+              + ", and verify is required: export the checkpoint again, or set verify: if-present");
+    }
+
+    @Test
+    void theModuleForExplanationsIsMissing() throws IOException {
+      replace("labelstream.json", "\"task\":", "\"explain\": \"explain.pt\",\n  \"task\":");
+
+      refused(
+          folder
+              + " has no explain.pt: the folder is incomplete; export the checkpoint again with scripts/export_model.py");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+        strings = {
+          "../outside.pt",
+          "sub/explain.pt",
+          "..",
+          ".hidden.pt",
+          "C:explain.pt",
+          "sub\\\\explain.pt",
+          "/outside.pt",
+          "nul\\u0000.pt",
+          ""
+        })
+    void theManifestNamesAFileElsewhere(String name) throws IOException {
+      Files.copy(folder.resolve("model.pt"), folder.resolve("../outside.pt"));
+      Files.createDirectory(folder.resolve("sub"));
+      Files.copy(folder.resolve("model.pt"), folder.resolve("sub/explain.pt"));
+      Files.copy(folder.resolve("model.pt"), folder.resolve(".hidden.pt"));
+      String manifest = Files.readString(folder.resolve("labelstream.json"));
+
+      replace("labelstream.json", "\"task\":", "\"explain\": \"" + name + "\",\n  \"task\":");
+      refused(namesAFile(name, "explain"));
+
+      write("labelstream.json", manifest);
+      replace("labelstream.json", "\"config.json\":", "\"" + name + "\":");
+      refused(namesAFile(name, "sha256"));
+    }
+
+    private String namesAFile(String written, String key) {
+      String name = written.replace("\\\\", "\\").replace("\\u0000", "\0");
+      return folder.resolve("labelstream.json")
+          + " names the file \""
+          + name
+          + "\" under "
+          + key
+          + ", but may only name files of its own folder, without a path and not hidden: the file is the exporter's to write; export the checkpoint again";
+    }
+
+    @Test
+    void theSumsAreNone() throws IOException {
+      replaceFirst("labelstream.json", "(?s)\"sha256\": \\{.*?\\}", "\"sha256\": \"none\"");
+
+      refused(
+          folder.resolve("labelstream.json")
+              + " should have sums by file name for sha256, but has the text \"none\": the file is the exporter's to write; export the checkpoint again");
     }
 
     @Test
@@ -287,6 +403,20 @@ class ModelFolderTest {
           folder.resolve("index_to_name.json")
               + " names 2 classes, but the model gives 3 logits: add or remove names so that the counts agree");
     }
+  }
+
+  @Test
+  void knowsWhetherAFileIsStillWhatItRead() throws Exception {
+    ModelFolder read = read();
+    String before = sumOf("model.pt");
+    read.requireUnchanged("model.pt");
+    write("model.pt", "other");
+
+    assertThatExceptionOfType(InvalidModelException.class)
+        .isThrownBy(() -> read.requireUnchanged("model.pt"))
+        .withMessage(
+            "%s has changed since the job started (its SHA-256 was %s and is %s): put back the folder, or submit the job again",
+            folder.resolve("model.pt"), before, sumOf("model.pt"));
   }
 
   @ParameterizedTest

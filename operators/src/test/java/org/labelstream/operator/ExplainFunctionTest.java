@@ -28,7 +28,6 @@ import java.util.stream.Stream;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
-import org.apache.flink.streaming.api.operators.async.AsyncWaitOperatorFactory;
 import org.apache.flink.streaming.runtime.tasks.mailbox.Mail;
 import org.apache.flink.streaming.runtime.tasks.mailbox.TaskMailbox;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
@@ -41,6 +40,10 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.labelstream.engine.DeviceChoice;
+import org.labelstream.engine.EngineRuntime;
+import org.labelstream.engine.LoadedModel;
+import org.labelstream.model.ModelFolder;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.InferenceSettings.Batching;
@@ -50,6 +53,7 @@ import org.labelstream.record.OutputRecord;
 import org.labelstream.record.OutputRecord.Destination;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.schedule.Workers;
+import org.labelstream.task.TaskType.Order;
 
 @Timeout(120)
 class ExplainFunctionTest {
@@ -83,11 +87,11 @@ class ExplainFunctionTest {
   private static final class Stage<T> extends OneInputStreamOperatorTestHarness<SourceRecord, T> {
     private boolean closed;
 
-    Stage(ModelFunction<T> function, int capacity, OutputMode mode, TypeSerializer<T> serializer)
+    Stage(ModelFunction<T> function, OutputMode mode, TypeSerializer<T> serializer)
         throws Exception {
       super(
           // A copy, as the cluster gets it.
-          new AsyncWaitOperatorFactory<>(InstantiationUtil.clone(function), 0, capacity, mode),
+          new ModelOperatorFactory<>(InstantiationUtil.clone(function), mode, null),
           SourceRecordSerializer.INSTANCE);
       setup(serializer);
     }
@@ -120,7 +124,6 @@ class ExplainFunctionTest {
       throws Exception {
     return new Stage<>(
         new ExplainFunction(settings, explaining, outputs),
-        explaining.capacity(),
         OutputMode.UNORDERED, // as in a job
         OutputRecordSerializer.INSTANCE);
   }
@@ -199,8 +202,7 @@ class ExplainFunctionTest {
   private JsonNode labelled(InferenceSettings settings, String value) throws Exception {
     Stage<Outcome> stage =
         new Stage<>(
-            new InferenceFunction(settings),
-            settings.capacity(),
+            new InferenceFunction(settings, Order.PARTITION),
             OutputMode.ORDERED,
             OutcomeSerializer.INSTANCE);
     open.add(stage);
@@ -228,8 +230,14 @@ class ExplainFunctionTest {
 
   /** Does something while no worker is free, so that what is owed stays owed. */
   private static <T> T whileWorkersAreBusy(Callable<T> something) throws Exception {
-    int count =
-        Integer.getInteger("labelstream.workers", Runtime.getRuntime().availableProcessors());
+    Workers workers;
+    try (LoadedModel model =
+        LoadedModel.lease(
+            ModelFolder.read(Path.of(CLASSES.model()), ModelFolder.Verify.REQUIRED),
+            DeviceChoice.CPU)) {
+      workers = EngineRuntime.ofProcess().workers(model);
+    }
+    int count = workers.count();
     CountDownLatch begun = new CountDownLatch(count);
     CountDownLatch end = new CountDownLatch(1);
     AtomicInteger left = new AtomicInteger(count);
@@ -253,7 +261,7 @@ class ExplainFunctionTest {
             return left.get() > 0 ? 0 : Long.MAX_VALUE;
           }
         };
-    try (Workers.Lease lease = Workers.lease(source)) {
+    try (Workers.Lease lease = workers.lease(source)) {
       for (int i = 0; i < count; i++) {
         lease.signal();
       }
@@ -967,12 +975,14 @@ class ExplainFunctionTest {
             CLASSES.tombstones(),
             CLASSES.parameters(),
             CLASSES.timeout(),
+            CLASSES.callTimeout(),
             new Batching(
                 Integer.MAX_VALUE,
                 Batching.DEFAULT.lookAhead(),
                 Batching.DEFAULT.maxAge(),
                 Batching.DEFAULT.linger()),
-            CLASSES.verify());
+            CLASSES.verify(),
+            CLASSES.modelSha256());
 
     assertThat(explanation(greedy, "a good film").has("importances")).isTrue();
   }

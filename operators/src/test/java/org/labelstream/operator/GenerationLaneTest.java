@@ -23,6 +23,7 @@ import java.util.function.Consumer;
 import org.apache.flink.api.common.functions.DefaultOpenContext;
 import org.apache.flink.streaming.api.functions.async.CollectionSupplier;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
+import org.apache.flink.streaming.util.MockStreamingRuntimeContext;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -39,11 +40,15 @@ import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
 import org.labelstream.schedule.BatchPolicy;
 import org.labelstream.schedule.Lane;
+import org.labelstream.schedule.LaneListener;
+import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Plan;
 import org.labelstream.schedule.Row;
+import org.labelstream.schedule.Workers;
 import org.labelstream.task.Parameters;
 import org.labelstream.task.Task;
 import org.labelstream.task.TaskType;
+import org.labelstream.task.TaskType.Order;
 import org.labelstream.task.Tasks;
 
 /** Texts that come and go between the steps of the others. */
@@ -57,6 +62,7 @@ class GenerationLaneTest {
   private static final Duration LONG = Duration.ofMinutes(10);
   private static final ObjectMapper JSON = new ObjectMapper();
 
+  private Workers workers = new Workers("", 1);
   private LoadedModel model;
   private int weights;
   private Watched task;
@@ -64,7 +70,6 @@ class GenerationLaneTest {
 
   @BeforeEach
   void load() {
-    System.setProperty("labelstream.workers", "1");
     ModelFolder folder = ModelFolder.read(FOLDER, ModelFolder.Verify.REQUIRED);
     model = LoadedModel.lease(folder, DeviceChoice.CPU);
     weights = arrays();
@@ -78,7 +83,6 @@ class GenerationLaneTest {
     }
     assertThat(blocks()).isZero();
     model.close();
-    System.clearProperty("labelstream.workers");
   }
 
   /** How many arrays there are in native memory that outlive a step. */
@@ -96,7 +100,16 @@ class GenerationLaneTest {
 
   private void open(Duration timeout) {
     BatchPolicy policy = new BatchPolicy(MAX_TOKENS, 128, Duration.ofSeconds(1), Duration.ZERO);
-    lane = new Lane(task, policy, timeout, 1);
+    lane =
+        new Lane(
+            task,
+            new LaneSettings(policy, timeout),
+            workers,
+            Runnable::run,
+            LaneListener.NONE,
+            failure -> {
+              throw new AssertionError(failure);
+            });
   }
 
   /** The task, with an eye on the rows that it runs. */
@@ -251,7 +264,7 @@ class GenerationLaneTest {
 
   @Test
   void textsThatComeOverTimeAreWhatTheyAreAloneWithTwoWorkers() throws Exception {
-    System.setProperty("labelstream.workers", "2");
+    workers = new Workers("", 2);
     textsThatComeOverTimeAreWhatTheyAreAlone();
   }
 
@@ -447,7 +460,8 @@ class GenerationLaneTest {
     InferenceSettings settings =
         InferenceSettings.of("stories", FOLDER.toString())
             .withParameters(Map.of("max_new_tokens", 4, "return_full_text", false));
-    InferenceFunction function = new InferenceFunction(settings);
+    InferenceFunction function = new InferenceFunction(settings, Order.NONE);
+    function.setRuntimeContext(new MockStreamingRuntimeContext(1, 0));
     function.open(DefaultOpenContext.INSTANCE);
     List<Outcome> outcomes = new ArrayList<>();
     try {

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.net.SocketTimeoutException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -18,16 +19,18 @@ import java.util.stream.Stream;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
-import org.apache.flink.streaming.api.operators.async.AsyncWaitOperatorFactory;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
 import org.apache.flink.util.InstantiationUtil;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.engine.LoadedModel;
@@ -38,6 +41,9 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.LaneSettings;
+import org.labelstream.store.RemoteFileSystem;
+import org.labelstream.task.TaskType.Order;
 
 @Timeout(120)
 class InferenceFunctionTest {
@@ -58,14 +64,13 @@ class InferenceFunctionTest {
       extends OneInputStreamOperatorTestHarness<SourceRecord, Outcome> {
     private boolean closed;
 
-    AsyncStage(InferenceSettings settings, int capacity) throws Exception {
+    AsyncStage(InferenceSettings settings, Integer capacity) throws Exception {
       super(
-          new AsyncWaitOperatorFactory<>(
+          new ModelOperatorFactory<>(
               // A copy, as the cluster gets it.
-              InstantiationUtil.clone(new InferenceFunction(settings)),
-              0,
-              capacity,
-              OutputMode.ORDERED),
+              InstantiationUtil.clone(new InferenceFunction(settings, Order.PARTITION)),
+              OutputMode.ORDERED,
+              capacity),
           SourceRecordSerializer.INSTANCE);
       setup(OutcomeSerializer.INSTANCE);
     }
@@ -91,13 +96,18 @@ class InferenceFunctionTest {
   }
 
   private AsyncStage stage(InferenceSettings settings) throws Exception {
-    return stage(settings, settings.capacity());
+    return stage(settings, null);
   }
 
-  private AsyncStage stage(InferenceSettings settings, int capacity) throws Exception {
+  private AsyncStage stage(InferenceSettings settings, Integer capacity) throws Exception {
     AsyncStage stage = new AsyncStage(settings, capacity);
     open.add(stage);
     return stage;
+  }
+
+  @BeforeEach
+  void resetTheStore() {
+    RemoteFileSystem.reset();
   }
 
   @AfterEach
@@ -302,8 +312,10 @@ class InferenceFunctionTest {
         tombstones,
         settings.parameters(),
         timeout,
+        LaneSettings.CALL_TIMEOUT,
         new Batching(64, 16, Duration.ofSeconds(1), Duration.ofMillis(1)),
-        settings.verify());
+        settings.verify(),
+        settings.modelSha256());
   }
 
   @Test
@@ -475,10 +487,139 @@ class InferenceFunctionTest {
               Tombstones.DEAD_LETTER,
               new HashMap<>(),
               Duration.ofSeconds(1),
+              LaneSettings.CALL_TIMEOUT,
               new Batching(0, 16, Duration.ofSeconds(1), Duration.ZERO),
-              ModelFolder.Verify.REQUIRED);
+              ModelFolder.Verify.REQUIRED,
+              null);
 
       stopsTheJob(settings, "max-tokens is 0, but a batch holds at least 1 token: raise it");
+    }
+
+    @Test
+    void stopsTheJobWhereTheManifestNamesAModuleElsewhere() throws Exception {
+      Path folder = copy();
+      Files.copy(folder.resolve("model.pt"), temporary.resolve("x"));
+      rewrite(folder.resolve("labelstream.json"), "\"task\":", "\"explain\": \"../x\", \"task\":");
+
+      stopsTheJob(
+          InferenceSettings.of("reviews", folder.toString()),
+          folder.resolve("labelstream.json")
+              + " names the file \"../x\" under explain, but may only name files of its own folder, without a path and not hidden: the file is the exporter's to write; export the checkpoint again");
+    }
+
+    static List<String> files() throws IOException {
+      try (Stream<Path> files = Files.list(Path.of(MODEL))) {
+        return files.map(file -> file.getFileName().toString()).sorted().toList();
+      }
+    }
+
+    @ParameterizedTest
+    @MethodSource("files")
+    void stopsTheJobWhereAByteOfAnyFileHasChangedSinceTheSubmission(String name) throws Exception {
+      Path folder = copy();
+      String submitted = ModelFolder.read(folder, ModelFolder.Verify.REQUIRED).sha256();
+      InferenceSettings settings =
+          InferenceSettings.of("reviews", folder.toString()).withModelSha256(submitted);
+      result(settings, "it can be read as it is");
+      byte[] bytes = Files.readAllBytes(folder.resolve(name));
+      int place = bytes.length - 1;
+      if (name.endsWith(".json") || name.endsWith(".yaml")) {
+        assertThat(bytes[place]).isEqualTo((byte) '\n');
+        bytes[place] = ' '; // which says the same, so that no reader of it complains
+      } else {
+        bytes[place] ^= 1;
+      }
+      Files.write(folder.resolve(name), bytes);
+
+      boolean summed =
+          List.of("model.pt", "tokenizer.json", "tokenizer_config.json", "config.json")
+              .contains(name);
+      AsyncStage stage = stage(settings);
+      assertThat(catchThrowable(stage::open))
+          .isInstanceOf(SuppressRestartsException.class)
+          .cause()
+          .hasMessageStartingWith(
+              "Pipeline reviews cannot start: "
+                  + (summed
+                      ? folder.resolve(name) + " is not the file that was exported"
+                      : folder
+                          + " is not the model folder of this job: its SHA-256 begins with "
+                          + ModelFolder.read(folder, ModelFolder.Verify.IF_PRESENT).version()
+                          + ", that of the job (taken when it was submitted, or pinned by model-sha256) with "
+                          + submitted.substring(0, 8)
+                          + ". Submit the job again, or put the same folder on every TaskManager"));
+      stage.close();
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "tokenizer.json", "labelstream.json"})
+    void restartsTheJobWhereWhatWasThereAtTheSubmissionIsAwayForAMoment(String name)
+        throws Exception {
+      Path folder = copy();
+      InferenceSettings settings =
+          InferenceSettings.of("reviews", folder.toString())
+              .withModelSha256(ModelFolder.read(folder, ModelFolder.Verify.REQUIRED).sha256());
+      Path away = Files.move(folder.resolve(name), temporary.resolve("away"));
+      AsyncStage stage = stage(settings);
+
+      assertThat(catchThrowable(stage::open))
+          .isInstanceOf(IOException.class)
+          .hasMessageStartingWith("Pipeline reviews: " + folder)
+          .hasMessageContaining(name.isEmpty() ? " does not exist" : " has no " + name);
+      stage.close();
+
+      Files.move(away, folder.resolve(name));
+      assertThat(result(settings, "it is back").get("model").asText()).isEqualTo("copy");
+    }
+
+    @Test
+    void stopsTheJobWhereItsAddressIsWrong() throws Exception {
+      Files.createDirectory(temporary.resolve("empty"));
+      String address = RemoteFileSystem.address(temporary.resolve("empty"));
+      stopsTheJob(
+          InferenceSettings.of("reviews", address),
+          "the model folder "
+              + address
+              + " cannot be fetched (there is nothing there): check the address");
+
+      AsyncStage stage = stage(InferenceSettings.of("reviews", "nosuchscheme://m/reviews"));
+      assertThat(catchThrowable(stage::open))
+          .isInstanceOf(SuppressRestartsException.class)
+          .cause()
+          .hasMessageContaining("that Flink has the plugin");
+      stage.close();
+    }
+
+    @Test
+    void restartsTheJobWhereItsStoreDoesNotAnswer() throws Exception {
+      RemoteFileSystem.fault =
+          (name, in, buffer, offset, length) -> {
+            throw new IllegalStateException(
+                "the client has given up",
+                new RuntimeException(new SocketTimeoutException("Read timed out")));
+          };
+      AsyncStage stage =
+          stage(InferenceSettings.of("reviews", RemoteFileSystem.address(Path.of(MODEL))));
+
+      assertThat(catchThrowable(stage::open))
+          .isInstanceOf(IOException.class)
+          .isNotInstanceOf(SuppressRestartsException.class)
+          .hasMessageContaining("the client has given up");
+      stage.close();
+    }
+
+    @Test
+    void isFetchedOnceForAllStagesOfAProcess() throws Exception {
+      InferenceSettings remote =
+          InferenceSettings.of("reviews", RemoteFileSystem.address(Path.of(MODEL)));
+      for (int i = 0; i < 3; i++) {
+        stage(remote).open();
+      }
+
+      assertThat(RemoteFileSystem.READ).containsExactlyInAnyOrderElementsOf(files());
+      assertThat(result(remote, "good").get("model").asText())
+          .isEqualTo("distilbert-sequence_classification");
+      assertThat(RemoteFileSystem.READ).hasSize(files().size());
     }
 
     @Test

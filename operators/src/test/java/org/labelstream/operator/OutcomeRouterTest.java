@@ -93,6 +93,43 @@ class OutcomeRouterTest {
               "labelstream.source.offset=41");
     }
 
+    /** A dead letter that was mended and sent again, say. */
+    @Test
+    void doesNotCarryWhatAnEarlierPassHasAdded() throws Exception {
+      OutputRecord before =
+          route(new Outcome.Failed(source(Header.of("b", "1")), letter("correct it")));
+      SourceRecord again =
+          new SourceRecord(KEY, VALUE, before.headers(), "texts-again", 0, 7, Long.MAX_VALUE);
+      SourceRecord third =
+          new SourceRecord(
+              KEY,
+              VALUE,
+              route(new Outcome.Labelled(again, VALUE, false)).headers(),
+              "texts",
+              1,
+              8,
+              5);
+
+      assertThat(text(route(new Outcome.Labelled(again, VALUE, false))))
+          .containsExactly(
+              "b=1",
+              "labelstream.source.topic=texts-again",
+              "labelstream.source.partition=0",
+              "labelstream.source.offset=7",
+              "labelstream.source.timestamp=" + Long.MAX_VALUE);
+      assertThat(text(route(new Outcome.Failed(third, letter("m")))))
+          .containsExactly(
+              "b=1",
+              "labelstream.source.timestamp=" + Long.MAX_VALUE,
+              "labelstream.source.topic=texts",
+              "labelstream.source.partition=1",
+              "labelstream.source.offset=8",
+              "labelstream.error.code=not_utf8",
+              "labelstream.error.message=m",
+              "labelstream.error.stage=decode",
+              "labelstream.pipeline=sentiment");
+    }
+
     @Test
     void hasNoPartitionWhereItIsALineOfAFile() throws Exception {
       OutputRecord record =

@@ -14,11 +14,11 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
@@ -37,15 +37,12 @@ class LaneTest {
 
   private final List<Lane> lanes = new ArrayList<>();
 
-  @BeforeEach
-  void haveOneWorker() {
-    System.setProperty("labelstream.workers", "1");
-  }
+  private final List<Throwable> failures = new CopyOnWriteArrayList<>();
+  private Workers workers = new Workers("", 1);
 
   @AfterEach
   void closeLanes() {
     lanes.forEach(Lane::close);
-    System.clearProperty("labelstream.workers");
   }
 
   /** A row that is done after some rounds. */
@@ -156,7 +153,11 @@ class LaneTest {
   }
 
   private Lane lane(FakeTask task, Duration timeout) {
-    Lane lane = new Lane(task, POLICY, timeout, 1);
+    return lane(task, new LaneSettings(POLICY, timeout));
+  }
+
+  private Lane lane(Runner task, LaneSettings settings) {
+    Lane lane = new Lane(task, settings, workers, Runnable::run, LaneListener.NONE, failures::add);
     lanes.add(lane);
     return lane;
   }
@@ -275,7 +276,6 @@ class LaneTest {
   static List<Error> errors() {
     return List.of(
         new StackOverflowError(),
-        new OutOfMemoryError("too much"),
         new NoClassDefFoundError("ai/djl/X"),
         new UnsatisfiedLinkError("libtorch"),
         new AssertionError("an invariant"));
@@ -386,7 +386,7 @@ class LaneTest {
     Answers waiting = submit(lane, new FakePlan(row()));
     Thread closing = new Thread(lane::close);
     closing.start();
-    while (closing.getState() != Thread.State.WAITING) {
+    while (closing.getState() != Thread.State.TIMED_WAITING) {
       Thread.onSpinWait();
     }
 
@@ -401,15 +401,13 @@ class LaneTest {
 
   @Test
   void losesNothingWhenManyThreadsSubmit() throws Exception {
-    System.setProperty("labelstream.workers", "3");
+    workers = new Workers("", 3);
     Lane first = lane(new FakeTask(batch -> {}), LONG);
     Lane second =
-        new Lane(
+        lane(
             new FakeTask(batch -> {}),
-            new BatchPolicy(64, 16, Duration.ofMillis(5), Duration.ofMillis(1)),
-            LONG,
-            1);
-    lanes.add(second);
+            new LaneSettings(
+                new BatchPolicy(64, 16, Duration.ofMillis(5), Duration.ofMillis(1)), LONG));
     int threads = 6;
     int each = 1_500;
     List<Answers> answers = new CopyOnWriteArrayList<>();
@@ -443,5 +441,286 @@ class LaneTest {
     for (Answers answer : answers) {
       assertThat(answer.get()).isInstanceOf(Prediction.class);
     }
+  }
+
+  /** Steps that cost more the more texts are in them, as those of a generator do. */
+  private static void step(List<? extends Row> batch) {
+    pause(1 + batch.size() / 2);
+  }
+
+  private static void pause(long millis) {
+    try {
+      Thread.sleep(millis);
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  /** A text that goes on for some steps, and holds a sequence meanwhile. */
+  private static final class FakeText implements Row {
+    private final AtomicInteger stepsLeft;
+
+    FakeText(int steps) {
+      stepsLeft = new AtomicInteger(steps);
+    }
+
+    @Override
+    public int length() {
+      return 8;
+    }
+
+    @Override
+    public int sequences() {
+      return 1;
+    }
+
+    @Override
+    public boolean done() {
+      return stepsLeft.get() <= 0;
+    }
+  }
+
+  private record Rows(List<? extends Row> rows) implements Plan {
+    @Override
+    public Prediction join() {
+      return new Prediction(Map.of(), rows.size(), false);
+    }
+  }
+
+  /** One alone takes about 40 ms; 32 side by side take longer than the timeout. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 16, 32, 64, 256})
+  void noTextTimesOutBecauseOthersAreThere(int count) throws Exception {
+    Lane lane =
+        lane(
+            batch -> {
+              step(batch);
+              batch.forEach(row -> ((FakeText) row).stepsLeft.decrementAndGet());
+            },
+            new LaneSettings(POLICY, Duration.ofMillis(300)));
+    List<Answers> answers = new ArrayList<>();
+    for (int i = 0; i < count; i++) {
+      answers.add(submit(lane, new Rows(List.of(new FakeText(20)))));
+    }
+
+    for (Answers answer : answers) {
+      assertThat(answer.get()).isInstanceOf(Prediction.class);
+    }
+  }
+
+  @Test
+  void windowsThatRunSideBySideCountOnce() throws Exception {
+    workers = new Workers("", 8);
+    FakeTask task = new FakeTask(batch -> pause(50));
+    Lane lane =
+        lane(
+            task,
+            new LaneSettings(
+                new BatchPolicy(4, 128, Duration.ofSeconds(1), Duration.ZERO),
+                Duration.ofMillis(1_200)));
+    FakeRow[] windows = new FakeRow[64]; // 3.2 s of calls, 0.4 s one beside the other
+    for (int i = 0; i < windows.length; i++) {
+      windows[i] = row();
+    }
+
+    assertThat(submit(lane, new FakePlan(windows)).get()).isInstanceOf(Prediction.class);
+  }
+
+  @Test
+  void aShortTextDoesNotWaitForTheWindowsOfADocument() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    List<Integer> lengths = new CopyOnWriteArrayList<>();
+    AtomicInteger batches = new AtomicInteger();
+    Lane lane =
+        lane(
+            batch -> {
+              if (batches.getAndIncrement() == 0) {
+                started.countDown();
+                await(gate);
+              }
+              batch.forEach(row -> lengths.add(row.length()));
+              batch.forEach(row -> ((Window) row).done = true);
+            },
+            new LaneSettings(POLICY, LONG));
+    List<Window> windows = new ArrayList<>();
+    for (int i = 0; i < 2_000; i++) {
+      windows.add(new Window(384));
+    }
+    Answers document = submit(lane, new Rows(windows));
+    await(started);
+    Answers text = submit(lane, new Rows(List.of(new Window(10))));
+    gate.countDown();
+
+    assertThat(text.get()).isInstanceOf(Prediction.class);
+    assertThat(document.get()).isInstanceOf(Prediction.class);
+    assertThat(lengths.indexOf(10)).isLessThanOrEqualTo(5);
+  }
+
+  private static final class Window implements Row {
+    private final int length;
+    private volatile boolean done;
+
+    Window(int length) {
+      this.length = length;
+    }
+
+    @Override
+    public int length() {
+      return length;
+    }
+
+    @Override
+    public boolean done() {
+      return done;
+    }
+  }
+
+  @Test
+  void goesOnWithAPlanThatBeginsWithoutRows() throws Exception {
+    Lane lane = lane(new FakeTask(batch -> {}), LONG);
+    submit(lane, new FakePlan(row())).get();
+    pause(100); // the worker sleeps
+    FakeRow later = row();
+    Plan plan =
+        new Plan() {
+          @Override
+          public List<? extends Row> rows() {
+            return List.of();
+          }
+
+          @Override
+          public List<? extends Row> next() {
+            return later.done() ? List.of() : List.of(later);
+          }
+
+          @Override
+          public Prediction join() {
+            return new Prediction(Map.of(), 1, false);
+          }
+        };
+
+    assertThat(submit(lane, plan).get()).isInstanceOf(Prediction.class);
+  }
+
+  /** Throws what it is given, so many times, and then takes an answer. */
+  private static final class Throwing implements Lane.Answer {
+    private final Error problem;
+    private final AtomicInteger times;
+    private final CompletableFuture<Object> taken = new CompletableFuture<>();
+
+    Throwing(Error problem, int times) {
+      this.problem = problem;
+      this.times = new AtomicInteger(times);
+    }
+
+    private void take(Object answer) {
+      if (times.getAndDecrement() > 0) {
+        throw problem;
+      }
+      taken.complete(answer);
+    }
+
+    @Override
+    public void predicted(Prediction prediction) {
+      take(prediction);
+    }
+
+    @Override
+    public void rejected(DeadLetter letter) {
+      take(letter);
+    }
+  }
+
+  private Throwable failure() throws Exception {
+    long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+    while (failures.isEmpty() && System.nanoTime() < end) {
+      pause(1);
+    }
+    assertThat(failures).hasSize(1);
+    return failures.get(0);
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void anAnswerThatThrowsOnceIsGivenAgainAsADeadLetter(boolean modelFails) throws Exception {
+    Lane lane =
+        lane(
+            new FakeTask(
+                batch -> {
+                  if (modelFails) {
+                    throw new IllegalStateException("no");
+                  }
+                }),
+            LONG);
+    Throwing answer = new Throwing(new AssertionError("in the answer's JSON"), 1);
+    lane.submit(new FakePlan(row()), answer);
+
+    assertThat(answer.taken.get(30, TimeUnit.SECONDS)).isInstanceOf(DeadLetter.class);
+    assertThat(failures).isEmpty();
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void failsWhereAnAnswerCannotBeGiven(boolean modelFails) throws Exception {
+    Lane lane =
+        lane(
+            new FakeTask(
+                batch -> {
+                  if (modelFails) {
+                    throw new IllegalStateException("no");
+                  }
+                }),
+            LONG);
+    AssertionError problem = new AssertionError("in the answer's JSON");
+    lane.submit(new FakePlan(row()), new Throwing(problem, 2));
+
+    assertThat(failure()).isSameAs(problem);
+    submit(lane, new FakePlan(row())); // which a lane that has failed does not run
+    assertThat(lane.waiting()).isOne();
+  }
+
+  @Test
+  void failsWhereJavaHasNoMemoryLeft() throws Exception {
+    OutOfMemoryError none = new OutOfMemoryError("Java heap space");
+    Lane inTheModel =
+        lane(
+            new FakeTask(
+                batch -> {
+                  throw none;
+                }),
+            LONG);
+    submit(inTheModel, new FakePlan(row()));
+    assertThat(failure()).isSameAs(none);
+
+    failures.clear();
+    Lane inTheJoin = lane(new FakeTask(batch -> {}), LONG);
+    submit(inTheJoin, new Unjoinable(row(), none));
+    assertThat(failure()).isSameAs(none);
+
+    failures.clear();
+    Lane inTheAnswer = lane(new FakeTask(batch -> {}), LONG);
+    inTheAnswer.submit(new FakePlan(row()), new Throwing(none, 1));
+    assertThat(failure()).isSameAs(none);
+  }
+
+  @Test
+  void aCallThatDoesNotReturnEndsTheWaitingOfItsRecordsAndThenFailsTheStage() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch gate = new CountDownLatch(1);
+    Lane lane =
+        lane(
+            gated(started, gate, batch -> {}),
+            new LaneSettings(POLICY, LONG, Duration.ofMillis(200), 1));
+    Answers stuck = submit(lane, new FakePlan(row()));
+    await(started);
+    Answers behind = submit(lane, new FakePlan(row()));
+
+    assertThat(stuck.letter().code()).isEqualTo(ErrorCode.TIMEOUT);
+    assertThat(stuck.letter().message()).contains("has not returned").contains("call-timeout");
+    assertThat(failure())
+        .hasMessageMatching("1 rows wait for the model, and no batch has ended for \\d+ s.*");
+    assertThat(behind.count).hasValue(0);
+    gate.countDown();
   }
 }

@@ -8,7 +8,6 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -22,13 +21,10 @@ class WorkersShareTest {
   /** Names of the sources whose pieces ended, in order. */
   private final List<String> ended = new ArrayList<>();
 
-  private static void haveWorkers(int count) {
-    System.setProperty("labelstream.workers", Integer.toString(count));
-  }
+  private Workers workers;
 
-  @AfterEach
-  void forgetThem() {
-    System.clearProperty("labelstream.workers");
+  private void haveWorkers(int count) {
+    workers = new Workers("", count);
   }
 
   /** A source of pieces of work that sleep, so that as many run at once as there are workers. */
@@ -82,8 +78,8 @@ class WorkersShareTest {
     }
   }
 
-  private void signal(Workers.Lease lease, int workers) {
-    for (int i = 0; i < workers; i++) {
+  private void signal(Workers.Lease lease, int count) {
+    for (int i = 0; i < count; i++) {
       lease.signal();
     }
   }
@@ -96,15 +92,15 @@ class WorkersShareTest {
 
   @ParameterizedTest
   @CsvSource({"1, 0.2", "2, 0.2", "4, 0.2", "2, 0.5"})
-  void workersGiveAboutItsShareOfTheirTimeWhileOthersHaveWork(int workers, double share)
+  void workersGiveAboutItsShareOfTheirTimeWhileOthersHaveWork(int count, double share)
       throws Exception {
-    haveWorkers(workers);
+    haveWorkers(count);
     Source labels = new Source("labels", 1_000_000);
     Source explanations = new Source("explanations", 1_000_000);
-    try (Workers.Lease first = Workers.lease(labels);
-        Workers.Lease second = Workers.lease(explanations, share)) {
-      signal(first, workers);
-      signal(second, workers);
+    try (Workers.Lease first = workers.lease(labels);
+        Workers.Lease second = workers.lease(explanations, share)) {
+      signal(first, count);
+      signal(second, count);
       awaitEnded(600);
       long all = labels.nanos.get() + explanations.nanos.get();
       assertThat((double) explanations.nanos.get() / all)
@@ -118,9 +114,9 @@ class WorkersShareTest {
   void workersGiveItLessThanItsShareWhereMoreOthersHaveWork() throws Exception {
     haveWorkers(2);
     Source explanations = new Source("explanations", 1_000_000);
-    try (Workers.Lease first = Workers.lease(new Source("one", 1_000_000));
-        Workers.Lease other = Workers.lease(new Source("two", 1_000_000));
-        Workers.Lease second = Workers.lease(explanations, 0.2)) {
+    try (Workers.Lease first = workers.lease(new Source("one", 1_000_000));
+        Workers.Lease other = workers.lease(new Source("two", 1_000_000));
+        Workers.Lease second = workers.lease(explanations, 0.2)) {
       signal(first, 2);
       signal(other, 2);
       signal(second, 2);
@@ -131,12 +127,12 @@ class WorkersShareTest {
 
   @ParameterizedTest
   @CsvSource({"1, 0.2, 1", "4, 0.2, 1", "4, 0.5, 2", "4, 0.9, 3", "4, 1, 4"})
-  void workersThatNobodyWantsItMayHaveButForOthersToCome(int workers, double share, int most)
+  void workersThatNobodyWantsItMayHaveButForOthersToCome(int count, double share, int most)
       throws Exception {
-    haveWorkers(workers);
+    haveWorkers(count);
     Source explanations = new Source("explanations", 200);
-    try (Workers.Lease lease = Workers.lease(explanations, share)) {
-      signal(lease, workers);
+    try (Workers.Lease lease = workers.lease(explanations, share)) {
+      signal(lease, count);
       awaitEnded(200); // all of them, though nobody else has work
     }
     assertThat(explanations.mostAtOnce).hasValue(most);
@@ -158,8 +154,8 @@ class WorkersShareTest {
             });
     AtomicInteger one = new AtomicInteger();
     Workers.WorkSource labels = source(one, labelled::countDown);
-    try (Workers.Lease second = Workers.lease(explanations, 0.2);
-        Workers.Lease first = Workers.lease(labels)) {
+    try (Workers.Lease second = workers.lease(explanations, 0.2);
+        Workers.Lease first = workers.lease(labels)) {
       signal(second, 2);
       assertThat(begun.await(30, TimeUnit.SECONDS)).isTrue();
       assertThat(left).hasValue(9);
@@ -199,16 +195,16 @@ class WorkersShareTest {
   /** What it took while nobody wanted it is not held against it, nor against those who come. */
   @ParameterizedTest
   @ValueSource(ints = {1, 2})
-  void workersStarveNeitherAfterItHadThemForLong(int workers) throws Exception {
-    haveWorkers(workers);
+  void workersStarveNeitherAfterItHadThemForLong(int count) throws Exception {
+    haveWorkers(count);
     Source explanations = new Source("explanations", 1_000_000);
     Source labels = new Source("labels", 0);
-    try (Workers.Lease second = Workers.lease(explanations, 0.2);
-        Workers.Lease first = Workers.lease(labels)) {
-      signal(second, workers);
+    try (Workers.Lease second = workers.lease(explanations, 0.2);
+        Workers.Lease first = workers.lease(labels)) {
+      signal(second, count);
       int before = awaitEnded(150);
       labels.left.set(1_000_000);
-      signal(first, workers);
+      signal(first, count);
       awaitEnded(before + 240);
       assertThat(count("explanations", before + 20, before + 240)).isBetween(10L, 80L);
     }
@@ -220,8 +216,8 @@ class WorkersShareTest {
     haveWorkers(1);
     Source explanations = new Source("explanations", 1_000_000);
     Source labels = new Source("labels", 0);
-    try (Workers.Lease second = Workers.lease(explanations, 0.2);
-        Workers.Lease first = Workers.lease(labels)) {
+    try (Workers.Lease second = workers.lease(explanations, 0.2);
+        Workers.Lease first = workers.lease(labels)) {
       second.signal();
       for (int burst = 1; burst <= 20; burst++) {
         int before = awaitEnded(1);

@@ -2,15 +2,17 @@ package org.labelstream.schedule;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 @Timeout(60)
 class WorkersTest {
@@ -18,15 +20,7 @@ class WorkersTest {
   /** Who ran, in order; written by the one worker. */
   private final List<String> ran = new ArrayList<>();
 
-  @BeforeEach
-  void haveOneWorker() {
-    System.setProperty("labelstream.workers", "1");
-  }
-
-  @AfterEach
-  void forgetIt() {
-    System.clearProperty("labelstream.workers");
-  }
+  private final Workers workers = new Workers("", 1);
 
   /** A source of pieces of work that take about a millisecond each. */
   private final class Source implements Workers.WorkSource {
@@ -75,8 +69,8 @@ class WorkersTest {
                 idle.left.set(70);
               }
             });
-    try (Workers.Lease first = Workers.lease(busy);
-        Workers.Lease second = Workers.lease(idle)) {
+    try (Workers.Lease first = workers.lease(busy);
+        Workers.Lease second = workers.lease(idle)) {
       busy.left.set(170);
       first.signal();
       assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
@@ -100,10 +94,10 @@ class WorkersTest {
     Source newcomer = new Source("newcomer", done::countDown);
     busy.left.set(100_000);
     newcomer.left.set(100_000);
-    try (Workers.Lease first = Workers.lease(busy)) {
+    try (Workers.Lease first = workers.lease(busy)) {
       first.signal();
       assertThat(warm.await(30, TimeUnit.SECONDS)).isTrue();
-      try (Workers.Lease second = Workers.lease(newcomer)) {
+      try (Workers.Lease second = workers.lease(newcomer)) {
         second.signal();
         done.await(30, TimeUnit.SECONDS);
       }
@@ -125,15 +119,95 @@ class WorkersTest {
               throw new AssertionError("must not, but did");
             });
     source.left.set(2);
-    try (Workers.Lease lease = Workers.lease(source)) {
+    try (Workers.Lease lease = workers.lease(source)) {
       lease.signal();
       assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
     }
   }
 
+  /** A source whose first call of one of its methods throws. */
+  private static final class Broken implements Workers.WorkSource {
+    final CompletableFuture<Throwable> told = new CompletableFuture<>();
+    private final boolean inPoll;
+
+    Broken(boolean inPoll) {
+      this.inPoll = inPoll;
+    }
+
+    @Override
+    public Runnable poll() {
+      throw new OutOfMemoryError("Java heap space");
+    }
+
+    @Override
+    public long nanosUntilReady() {
+      if (inPoll) {
+        return 0;
+      }
+      throw new IllegalStateException("a bug");
+    }
+
+    @Override
+    public void failed(Throwable cause) {
+      told.complete(cause);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void outliveASourceThatThrowsWhichIsTold(boolean inPoll) throws Exception {
+    Broken broken = new Broken(inPoll);
+    CountDownLatch done = new CountDownLatch(3);
+    Source healthy = new Source("healthy", done::countDown);
+    healthy.left.set(3);
+    try (Workers.Lease first = workers.lease(broken);
+        Workers.Lease second = workers.lease(healthy)) {
+      first.signal();
+      assertThat(broken.told.get(30, TimeUnit.SECONDS)).isNotNull();
+      second.signal();
+      assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+    }
+  }
+
+  @Test
+  void giveUpACallThatDoesNotReturnAndGoOnWithAnother() throws Exception {
+    CountDownLatch started = new CountDownLatch(1);
+    CountDownLatch never = new CountDownLatch(1);
+    Source stuck =
+        new Source(
+            "stuck",
+            () -> {
+              started.countDown();
+              awaitUninterruptibly(never);
+            });
+    stuck.left.set(1);
+    CountDownLatch done = new CountDownLatch(3);
+    Source healthy = new Source("healthy", done::countDown);
+    try (Workers.Lease second = workers.lease(healthy)) {
+      Workers.Lease first = workers.lease(stuck);
+      first.signal();
+      assertThat(started.await(30, TimeUnit.SECONDS)).isTrue();
+
+      assertThat(first.close(Duration.ofMillis(50))).isFalse();
+
+      healthy.left.set(3);
+      second.signal();
+      assertThat(done.await(30, TimeUnit.SECONDS)).isTrue();
+      never.countDown();
+    }
+  }
+
+  private static void awaitUninterruptibly(CountDownLatch latch) {
+    try {
+      latch.await();
+    } catch (InterruptedException e) {
+      throw new AssertionError(e);
+    }
+  }
+
   @Test
   void endWithTheLastLease() throws Exception {
-    try (Workers.Lease lease = Workers.lease(new Source("none", () -> {}))) {
+    try (Workers.Lease lease = workers.lease(new Source("none", () -> {}))) {
       lease.signal();
       assertThat(threads()).isNotEmpty();
     }

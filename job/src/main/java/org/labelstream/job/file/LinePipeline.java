@@ -2,26 +2,24 @@ package org.labelstream.job.file;
 
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.MemorySize;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.configuration.RestartStrategyOptions;
 import org.apache.flink.configuration.TaskManagerOptions;
-import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.labelstream.operator.ExplainFunction;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
-import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
+import org.labelstream.operator.ModelOperatorFactory;
 import org.labelstream.operator.OutcomeRouter;
 import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.task.TaskType.Order;
 
 /** The operators of a pipeline with lines on both sides, in a Flink of this JVM. */
 public final class LinePipeline {
@@ -55,16 +53,13 @@ public final class LinePipeline {
     OutputRecords outputs =
         new OutputRecords(settings.pipeline(), Long.MAX_VALUE, Long.MAX_VALUE / 2);
     SingleOutputStreamOperator<OutputRecord> labelled =
-        AsyncDataStream.orderedWait(
+        ModelOperatorFactory.infer(
                 env.fromSource(
                     new LineSource(files, settings.maxValueBytes()),
                     WatermarkStrategy.noWatermarks(),
                     "lines"),
-                new InferenceFunction(settings),
-                0,
-                TimeUnit.MILLISECONDS,
-                settings.capacity())
-            .returns(RecordTypes.OUTCOME)
+                settings,
+                Order.PARTITION)
             .process(new OutcomeRouter(outputs, explanations == null ? When.NEVER : When.ALWAYS))
             .returns(RecordTypes.OUTPUT_RECORD);
     labelled.sinkTo(new LineSink(LineSink.STDOUT));
@@ -74,13 +69,8 @@ public final class LinePipeline {
     if (explanations != null) {
       ExplainSettings explaining =
           new ExplainSettings(When.ALWAYS, steps, 1, EXPLANATIONS_AT_ONCE, WhenFull.BLOCK);
-      AsyncDataStream.orderedWait(
-              labelled.getSideOutput(OutcomeRouter.TO_EXPLAIN),
-              new ExplainFunction(settings, explaining, outputs),
-              0,
-              TimeUnit.MILLISECONDS,
-              explaining.capacity())
-          .returns(RecordTypes.OUTPUT_RECORD)
+      ModelOperatorFactory.explain(
+              labelled.getSideOutput(OutcomeRouter.TO_EXPLAIN), settings, explaining, outputs, true)
           .sinkTo(new LineSink(explanations.toString()));
     }
     env.execute("label");

@@ -1,11 +1,14 @@
 package org.labelstream.job.jobfile;
 
+import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
 import java.time.format.DateTimeParseException;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.Deque;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -26,12 +29,19 @@ import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
-import org.labelstream.operator.ModelFetcher;
 import org.labelstream.operator.Tombstones;
+import org.labelstream.schedule.LaneSettings;
+import org.labelstream.store.ModelFetcher;
 import org.labelstream.task.TaskType;
 import org.labelstream.task.TaskType.Order;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.api.lowlevel.Parse;
+import org.snakeyaml.engine.v2.common.Anchor;
+import org.snakeyaml.engine.v2.events.AliasEvent;
+import org.snakeyaml.engine.v2.events.CollectionEndEvent;
+import org.snakeyaml.engine.v2.events.CollectionStartEvent;
+import org.snakeyaml.engine.v2.events.Event;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
 import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 import org.snakeyaml.engine.v2.nodes.Node;
@@ -48,6 +58,7 @@ public final class JobFile {
    */
   private static final String NAME = "[A-Za-z0-9._-]{1,100}";
 
+  private static final int MAX_DEPTH = 50;
   private static final int STEPS = 50;
   private static final int MAX_STEPS = 1_000;
   private static final double SHARE = 0.2;
@@ -89,8 +100,12 @@ public final class JobFile {
     JobFile reader = new JobFile(resolve);
     JobSpec spec = reader.read(parse(file, text));
     if (!reader.problems.isEmpty()) {
-      reader.problems.sort(Comparator.comparingInt(Problem::line));
-      throw new InvalidJobException(file, reader.problems);
+      throw new InvalidJobException(
+          file,
+          reader.problems.stream()
+              .distinct() // consumer and producer may refuse the same
+              .sorted(Comparator.comparingInt(Problem::line))
+              .toList());
     }
     return spec;
   }
@@ -105,6 +120,7 @@ public final class JobFile {
             .setSchema(new CoreSchema())
             .build();
     try {
+      boundedIn(file, new Parse(settings).parseString(text));
       return new Compose(settings)
           .composeString(text)
           .orElseThrow(
@@ -117,6 +133,38 @@ public final class JobFile {
           file, List.of(new Problem(line, "this is not YAML: " + e.getProblem())));
     } catch (YamlEngineException e) {
       throw new InvalidJobException(file + " is not YAML: " + e.getMessage());
+    }
+  }
+
+  /**
+   * Refuses what would be read for ever, or deeper than the stack: it is known from the events,
+   * which nest nothing.
+   */
+  private static void boundedIn(String file, Iterable<Event> events) {
+    Deque<String> open = new ArrayDeque<>();
+    for (Event event : events) {
+      int line = event.getStartMark().map(mark -> mark.getLine() + 1).orElse(1);
+      if (event instanceof CollectionStartEvent start) {
+        open.push(start.getAnchor().map(Anchor::getValue).orElse(""));
+        if (open.size() > MAX_DEPTH) {
+          throw new InvalidJobException(
+              file,
+              List.of(
+                  new Problem(
+                      line, "values are nested more than " + MAX_DEPTH + " deep: flatten them")));
+        }
+      } else if (event instanceof CollectionEndEvent) {
+        open.pop();
+      } else if (event instanceof AliasEvent alias && open.contains(alias.getAlias().getValue())) {
+        throw new InvalidJobException(
+            file,
+            List.of(
+                new Problem(
+                    line,
+                    "*"
+                        + alias.getAlias().getValue()
+                        + " stands within the value that it names, which would hold itself: write the value out")));
+      }
     }
   }
 
@@ -157,16 +205,45 @@ public final class JobFile {
           "kafka.consumer.group.id is missing: add it, as in consumer: {group.id: my-job}");
     }
     Delivery delivery = job.choice("delivery", Delivery.class, Delivery.AT_LEAST_ONCE);
-    Map<String, String> flink = job.section("flink").properties();
+    boolean exactlyOnce = delivery == Delivery.EXACTLY_ONCE;
+    refused(kafka, "consumer", KafkaProperties.consumerProblems(consumer));
+    Map<String, String> refusals = KafkaProperties.producerProblems(producer, exactlyOnce);
+    refusals.remove("max.request.size"); // told above
+    refused(kafka, "producer", refusals);
+    YamlSection flinkSection = job.section("flink");
+    Map<String, String> flink = flinkSection.properties();
+    for (String option : flink.keySet()) {
+      FlinkOptions.meant(option)
+          .ifPresent(
+              meant ->
+                  flinkSection.problem(
+                      option, "is no option of Flink: did you mean " + meant + "?"));
+    }
     job.finish();
     return new JobSpec(
-        name,
-        pipelines,
-        consumer,
-        producer,
-        delivery == Delivery.EXACTLY_ONCE,
-        flink,
-        List.copyOf(notices));
+        name, pipelines, consumer, producer, exactlyOnce, flink, List.copyOf(notices));
+  }
+
+  /** Notes what Kafka says about properties, each where it is given. */
+  private static void refused(YamlSection kafka, String client, Map<String, String> refusals) {
+    YamlSection own = kafka.section(client);
+    YamlSection common = kafka.section("common");
+    refusals.forEach(
+        (property, refusal) -> {
+          if (own.has(property)) {
+            own.problem(property, refusal);
+          } else if (common.has(property)) {
+            common.problem(property, refusal);
+          } else {
+            own.problem(
+                own.line(),
+                "kafka."
+                    + client
+                    + (property.isEmpty()
+                        ? " is refused by Kafka: " + refusal
+                        : "." + property + " " + refusal));
+          }
+        });
   }
 
   private static Map<String, String> merged(Map<String, String> common, Map<String, String> own) {
@@ -211,12 +288,18 @@ public final class JobFile {
     input.finish();
 
     String outputTopic = output(section, inputTopic);
-    String deadLetterTopic = deadLetters(section, inputTopic);
+    String deadLetterTopic = deadLetters(section, inputTopic, outputTopic);
     YamlSection explanations = section.section("explanations");
     String explanationTopic = null;
     ExplainSettings explaining = null;
     if (section.has("explanations")) {
       explanationTopic = outputTopic(explanations, inputTopic);
+      if (explanationTopic != null
+          && (explanationTopic.equals(outputTopic) || explanationTopic.equals(deadLetterTopic))) {
+        explanations.problem(
+            "topic",
+            "is that of labels or of dead letters, so consumers could not tell them apart: name another");
+      }
       explaining = explaining(explanations);
     }
     YamlSection parameterSection = section.section("parameters");
@@ -226,15 +309,21 @@ public final class JobFile {
     if (timeout.isZero() || timeout.isNegative()) {
       section.problem("timeout", "must be longer than nothing");
     }
+    Duration callTimeout = section.duration("call-timeout", LaneSettings.CALL_TIMEOUT);
+    if (callTimeout.compareTo(timeout) < 0) {
+      section.problem(
+          "call-timeout",
+          "is shorter than timeout, which bounds the work on one record: a call may hold many; raise it");
+    }
     InferenceSettings.Batching batching = batching(section.section("batch"));
     Integer parallelism = section.positive("parallelism", null);
     ModelFolder.Verify verify =
         section.choice("verify", ModelFolder.Verify.class, ModelFolder.Verify.IF_PRESENT);
+    String pinned = sha256(section);
     section.finish();
 
     String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
-    TaskType type =
-        checkedTask(section, resolved, verify, parameterSection, parameters, explaining);
+    Seen seen = seen(section, resolved, verify, pinned, parameterSection, parameters, explaining);
     return new PipelineSpec(
         new InferenceSettings(
             name,
@@ -245,8 +334,10 @@ public final class JobFile {
             tombstones,
             new HashMap<>(parameters),
             timeout,
+            callTimeout,
             batching,
-            verify),
+            verify,
+            seen.sha256()),
         inputTopic,
         start,
         bounded,
@@ -254,7 +345,7 @@ public final class JobFile {
         deadLetterTopic,
         explaining,
         explanationTopic,
-        order != null ? order : type != null ? type.order() : Order.PARTITION,
+        order != null ? order : seen.type() != null ? seen.type().order() : Order.PARTITION,
         parallelism);
   }
 
@@ -323,9 +414,14 @@ public final class JobFile {
     return topic;
   }
 
-  private static String deadLetters(YamlSection pipeline, String inputTopic) {
+  private static String deadLetters(YamlSection pipeline, String inputTopic, String outputTopic) {
     YamlSection section = pipeline.section("dead-letters");
     String topic = outputTopic(section, inputTopic);
+    if (topic != null && topic.equals(outputTopic)) {
+      section.problem(
+          "topic",
+          "is the output's topic, so consumers would take dead letters for labels: name another");
+    }
     String maxShare = section.text("max-share");
     if (maxShare != null && !maxShare.equalsIgnoreCase("off")) {
       section.problem("max-share", "is not available in this version: set it to off, or remove it");
@@ -386,15 +482,10 @@ public final class JobFile {
 
   private static InferenceSettings.Batching batching(YamlSection section) {
     InferenceSettings.Batching defaults = InferenceSettings.Batching.DEFAULT;
-    String tokens = section.text("max-tokens");
-    Integer maxTokens =
-        tokens == null || tokens.equalsIgnoreCase("auto")
-            ? null
-            : section.positive("max-tokens", null);
     InferenceSettings.Batching batching =
         new InferenceSettings.Batching(
-            maxTokens,
-            section.positive("look-ahead", defaults.lookAhead()),
+            positiveOrAuto(section, "max-tokens"),
+            positiveOrAuto(section, "look-ahead"),
             section.duration("max-age", defaults.maxAge()),
             section.duration("linger", defaults.linger()));
     section.finish();
@@ -406,28 +497,59 @@ public final class JobFile {
     return batching;
   }
 
+  /** A number, or null for {@code auto}. */
+  private static Integer positiveOrAuto(YamlSection section, String key) {
+    String given = section.text(key);
+    return given == null || given.equalsIgnoreCase("auto") ? null : section.positive(key, null);
+  }
+
+  private static String sha256(YamlSection section) {
+    String text = section.text("model-sha256");
+    if (text == null || text.strip().matches("[0-9A-Fa-f]{64}")) {
+      return text == null ? null : text.strip().toLowerCase(Locale.ROOT);
+    }
+    section.problem(
+        "model-sha256",
+        "is "
+            + text
+            + ", but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md computes");
+    return null;
+  }
+
   /**
-   * Finds here what would otherwise fail on every TaskManager.
+   * What is known of a model here.
    *
-   * @return the model's task, or null where it is not known here
+   * @param type its task, or null
+   * @param sha256 the SHA-256 that its folder must have where the job runs, or null
    */
-  private TaskType checkedTask(
+  private record Seen(TaskType type, String sha256) {}
+
+  /** Finds here what would otherwise fail on every TaskManager. */
+  private Seen seen(
       YamlSection section,
       String model,
       ModelFolder.Verify verify,
+      String pinned,
       YamlSection parameterSection,
       Map<String, Object> parameters,
       ExplainSettings explaining) {
+    Seen unseen = new Seen(null, pinned);
     if (model == null) {
-      return null;
+      return unseen;
     }
-    if (!ModelFetcher.isLocal(model)) {
-      notices.add(
-          model + " is remote: each TaskManager fetches and checks it when the job starts there.");
-      return null;
-    }
-    try {
-      ModelFolder folder = ModelFolder.read(ModelFetcher.localPath(model), verify);
+    try (ModelFetcher.Lease lease = ModelFetcher.instance().fetch(model, verify, null)) {
+      ModelFolder folder = lease.folder();
+      if (pinned != null && !pinned.equals(folder.sha256())) {
+        section.problem(
+            "model-sha256",
+            "is "
+                + pinned
+                + ", but "
+                + model
+                + " has "
+                + folder.sha256()
+                + ": put back the folder that was pinned, or pin this one");
+      }
       TaskType type = InferenceFunction.taskType(folder);
       type.parameters().parse(parameters);
       if (explaining != null
@@ -437,12 +559,19 @@ public final class JobFile {
             model
                 + " has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
       }
-      return type;
+      // Whether a store can be reached from here must not decide in which order records go out.
+      return new Seen(ModelFetcher.isLocal(model) ? type : null, folder.sha256());
+    } catch (IOException e) {
+      notices.add(
+          model
+              + " is remote and cannot be read from here: each TaskManager fetches and checks it when the job starts there. ("
+              + e.getMessage()
+              + ")");
     } catch (InvalidModelException e) {
       section.problem("model", "cannot be used: " + e.getMessage());
     } catch (IllegalArgumentException e) {
       parameterSection.problem(parameterSection.line(), "parameters: " + e.getMessage());
     }
-    return null;
+    return unseen;
   }
 }

@@ -1,37 +1,32 @@
 package org.labelstream.job.kafka;
 
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.EnumMap;
 import java.util.Map;
 import java.util.Properties;
-import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
-import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
-import org.apache.flink.streaming.api.datastream.AsyncDataStream;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SideOutputDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
-import org.apache.kafka.common.config.provider.DirectoryConfigProvider;
-import org.apache.kafka.common.config.provider.EnvVarConfigProvider;
-import org.apache.kafka.common.config.provider.FileConfigProvider;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
-import org.labelstream.operator.ExplainFunction;
+import org.labelstream.job.jobfile.KafkaProperties;
 import org.labelstream.operator.ExplainSettings.When;
-import org.labelstream.operator.InferenceFunction;
+import org.labelstream.operator.ModelOperatorFactory;
 import org.labelstream.operator.OutcomeRouter;
 import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.record.OutputRecord.Destination;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.task.TaskType.Order;
 
@@ -41,23 +36,11 @@ import org.labelstream.task.TaskType.Order;
  */
 public final class KafkaPipelines {
 
-  /** The producer's default for {@code max.request.size}, in bytes. */
-  private static final int MAX_REQUEST_BYTES = 1 << 20;
-
-  /** The producer's default for {@code buffer.memory}, in bytes. */
-  private static final long BUFFER_BYTES = 32 << 20;
-
-  /**
-   * Below the broker's default for {@code message.timestamp.after.max.ms}, an hour by its own
-   * clock.
-   */
-  private static final Duration MAX_FUTURE = Duration.ofMinutes(55);
-
   /**
    * Below any broker's {@code transaction.max.timeout.ms} (15 minutes by default), which would
    * refuse the connector's hour.
    */
-  private static final Duration TRANSACTION_TIMEOUT = Duration.ofMinutes(15);
+  static final Duration TRANSACTION_TIMEOUT = Duration.ofMinutes(15);
 
   private final JobSpec job;
 
@@ -80,12 +63,11 @@ public final class KafkaPipelines {
             .uid(name + "/source")
             .setParallelism(parallelism);
     SingleOutputStreamOperator<Outcome> outcomes =
-        infer(pipeline, texts)
-            .returns(RecordTypes.OUTCOME)
+        ModelOperatorFactory.infer(texts, pipeline.settings(), pipeline.order())
             .name(name + "/infer")
             .uid(name + "/infer")
             .setParallelism(parallelism);
-    OutputRecords outputs = new OutputRecords(name, maxRequestBytes(), MAX_FUTURE.toMillis());
+    OutputRecords outputs = new OutputRecords(name, topics(pipeline));
     SingleOutputStreamOperator<OutputRecord> labelled =
         outcomes
             .process(new OutcomeRouter(outputs, when(pipeline)))
@@ -101,6 +83,16 @@ public final class KafkaPipelines {
     out.sinkTo(sink(pipeline)).name(name + "/sink").uid(name + "/sink").setParallelism(parallelism);
   }
 
+  private OutputTopics topics(PipelineSpec pipeline) {
+    Map<Destination, String> topics = new EnumMap<>(Destination.class);
+    topics.put(Destination.LABELS, pipeline.outputTopic());
+    topics.put(Destination.DEAD_LETTERS, pipeline.deadLetterTopic());
+    if (pipeline.explanationTopic() != null) {
+      topics.put(Destination.EXPLANATIONS, pipeline.explanationTopic());
+    }
+    return new OutputTopics(Preflight.of(job, pipeline), topics, job.producer());
+  }
+
   private static When when(PipelineSpec pipeline) {
     return pipeline.explaining() == null ? When.NEVER : pipeline.explaining().when();
   }
@@ -108,40 +100,11 @@ public final class KafkaPipelines {
   /** Explanations come as they are ready: they are owed to records that have gone out already. */
   private static DataStream<OutputRecord> explain(
       PipelineSpec pipeline, SideOutputDataStream<SourceRecord> labelled, OutputRecords outputs) {
-    ExplainFunction function =
-        new ExplainFunction(pipeline.settings(), pipeline.explaining(), outputs);
-    return AsyncDataStream.unorderedWait(
-            labelled, function, 0, TimeUnit.MILLISECONDS, pipeline.explaining().capacity())
-        .returns(RecordTypes.OUTPUT_RECORD)
+    return ModelOperatorFactory.explain(
+            labelled, pipeline.settings(), pipeline.explaining(), outputs, false)
         .name(pipeline.name() + "/explain")
         .uid(pipeline.name() + "/explain")
         .setParallelism(labelled.getParallelism());
-  }
-
-  private static SingleOutputStreamOperator<Outcome> infer(
-      PipelineSpec pipeline, DataStream<SourceRecord> texts) {
-    InferenceFunction function = new InferenceFunction(pipeline.settings());
-    int capacity = pipeline.settings().capacity();
-    // A timeout of 0 is none: Flink's would count a record's waiting, ours counts the model's work.
-    return switch (pipeline.order()) {
-      case PARTITION ->
-          AsyncDataStream.orderedWait(texts, function, 0, TimeUnit.MILLISECONDS, capacity);
-      case KEY ->
-          AsyncDataStream.orderedWait(
-              texts.keyBy(new RecordKey()), function, 0, TimeUnit.MILLISECONDS, capacity);
-      case NONE ->
-          AsyncDataStream.unorderedWait(texts, function, 0, TimeUnit.MILLISECONDS, capacity);
-    };
-  }
-
-  /** A record's key, or its partition where it has none. */
-  private static final class RecordKey implements KeySelector<SourceRecord, Integer> {
-    private static final long serialVersionUID = 1L;
-
-    @Override
-    public Integer getKey(SourceRecord record) {
-      return record.key() == null ? record.partition() : Arrays.hashCode(record.key());
-    }
   }
 
   private KafkaSource<SourceRecord> source(PipelineSpec pipeline) {
@@ -152,7 +115,7 @@ public final class KafkaPipelines {
         KafkaSource.<SourceRecord>builder()
             .setProperties(properties)
             .setGroupId(job.consumer().get("group.id") + "-" + pipeline.name())
-            .setTopics(pipeline.inputTopic())
+            .setKafkaSubscriber(new InputTopic(pipeline.inputTopic()))
             .setStartingOffsets(offsets(pipeline.start()))
             .setDeserializer(new KafkaSourceRecords());
     if (pipeline.bounded()) {
@@ -175,45 +138,34 @@ public final class KafkaPipelines {
     return OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST);
   }
 
-  private KafkaSink<OutputRecord> sink(PipelineSpec pipeline) {
+  private OutputSink sink(PipelineSpec pipeline) {
     Properties properties = properties(job.producer());
     properties.putIfAbsent("transaction.timeout.ms", Long.toString(TRANSACTION_TIMEOUT.toMillis()));
-    return KafkaSink.<OutputRecord>builder()
-        .setKafkaProducerConfig(properties)
-        .setDeliveryGuarantee(
-            job.exactlyOnce() ? DeliveryGuarantee.EXACTLY_ONCE : DeliveryGuarantee.AT_LEAST_ONCE)
-        .setTransactionalIdPrefix(job.name() + "/" + pipeline.name())
-        .setRecordSerializer(
-            new KafkaOutputRecords(
-                pipeline.outputTopic(),
-                pipeline.deadLetterTopic(),
-                pipeline.explanationTopic(),
-                pipeline.order() == Order.PARTITION))
-        .build();
+    properties.merge(
+        "interceptor.classes",
+        RefusedRecords.class.getName(),
+        (theirs, ours) -> theirs + "," + ours);
+    return new OutputSink(
+        KafkaSink.<OutputRecord>builder()
+            .setKafkaProducerConfig(properties)
+            .setDeliveryGuarantee(
+                job.exactlyOnce()
+                    ? DeliveryGuarantee.EXACTLY_ONCE
+                    : DeliveryGuarantee.AT_LEAST_ONCE)
+            .setTransactionalIdPrefix(job.name() + "/" + pipeline.name())
+            .setRecordSerializer(
+                new KafkaOutputRecords(
+                    pipeline.outputTopic(),
+                    pipeline.deadLetterTopic(),
+                    pipeline.explanationTopic(),
+                    pipeline.order() == Order.PARTITION))
+            .build());
   }
 
-  /** The largest record that the producer sends; a record must also fit into its buffer. */
-  private long maxRequestBytes() {
-    String request = job.producer().get("max.request.size");
-    String buffer = job.producer().get("buffer.memory");
-    long bytes = request == null ? MAX_REQUEST_BYTES : Long.parseLong(request.strip());
-    return buffer != null && buffer.strip().matches("[0-9]{1,18}")
-        ? Math.min(bytes, Long.parseLong(buffer.strip()))
-        : Math.min(bytes, BUFFER_BYTES);
-  }
-
-  /**
-   * The user's properties, and Kafka's own providers for the secrets in them, which the clients
-   * resolve where they run.
-   */
   private static Properties properties(Map<String, String> given) {
     Properties properties = new Properties();
-    properties.putAll(given);
+    properties.putAll(KafkaProperties.withProviders(given));
     properties.remove("group.id");
-    properties.putIfAbsent("config.providers", "env,file,dir");
-    properties.putIfAbsent("config.providers.env.class", EnvVarConfigProvider.class.getName());
-    properties.putIfAbsent("config.providers.file.class", FileConfigProvider.class.getName());
-    properties.putIfAbsent("config.providers.dir.class", DirectoryConfigProvider.class.getName());
     return properties;
   }
 }

@@ -1,6 +1,7 @@
 package org.labelstream.job.kafka;
 
 import java.io.IOException;
+import java.io.ObjectInputStream;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
@@ -9,12 +10,22 @@ import org.apache.flink.util.Collector;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.record.TimestampType;
 import org.labelstream.operator.RecordTypes;
+import org.labelstream.operator.RequiredEngine;
 import org.labelstream.record.Header;
 import org.labelstream.record.SourceRecord;
 
 /** Takes consumed records as they are. Nothing is parsed here, so nothing can fail here. */
 final class KafkaSourceRecords implements KafkaRecordDeserializationSchema<SourceRecord> {
   private static final long serialVersionUID = 1L;
+
+  /**
+   * Of what a job is made of this comes first, on the JobManager and on a TaskManager: an engine
+   * that is missing is told here, before some class of it is.
+   */
+  private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
+    RequiredEngine.check();
+    in.defaultReadObject();
+  }
 
   @Override
   public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<SourceRecord> out)

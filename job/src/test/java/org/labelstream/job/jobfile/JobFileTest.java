@@ -3,8 +3,19 @@ package org.labelstream.job.jobfile;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.File;
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Locale;
+import org.apache.flink.core.fs.FileStatus;
+import org.apache.flink.core.fs.FileSystem;
+import org.apache.flink.core.fs.FileSystemFactory;
+import org.apache.flink.core.fs.local.LocalFileSystem;
+import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -12,6 +23,7 @@ import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.model.ModelFolder;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
@@ -38,16 +50,27 @@ class JobFileTest {
           batch: {max-tokens: auto, look-ahead: 128, max-age: 1s, linger: 0ms}
           parallelism: 2
           verify: if-present
+          model-sha256: %s
       kafka:
         common:   {bootstrap.servers: "localhost:9092"}
         consumer: {group.id: support}
         producer: {}
       delivery: at-least-once
       flink: {execution.checkpointing.interval: 10s}
-      """;
+      """
+          .formatted(sha256("model-assets/sentiment"));
+
+  private static String sha256(String model) {
+    return ModelFolder.read(Path.of("..", model), ModelFolder.Verify.REQUIRED).sha256();
+  }
 
   private static JobSpec read(String text) {
     return JobFile.read("job.yaml", text, model -> "../" + model);
+  }
+
+  /** The example with another model, which is not pinned. */
+  private static String of(String model) {
+    return FULL.replace("model-assets/sentiment", model).replaceFirst(" *model-sha256: .*\n", "");
   }
 
   /** A job file with a line more in its one pipeline. */
@@ -57,9 +80,7 @@ class JobFileTest {
 
   @Test
   void keepsNoOrderOfGeneratedTextsUnlessAsked() {
-    String generator =
-        FULL.replace(
-            "model-assets/sentiment", "operators/src/test/resources/parity/gpt2-text_generation");
+    String generator = of("operators/src/test/resources/parity/gpt2-text_generation");
     String unasked = generator.replace("    order: partition\n", "");
 
     assertThat(read(generator).pipelines().get(0).order()).isEqualTo(Order.PARTITION);
@@ -84,11 +105,7 @@ class JobFileTest {
 
   @Test
   void saysThatAModelCannotBeExplained() {
-    JobSpec job =
-        read(
-            FULL.replace(
-                "model-assets/sentiment",
-                "operators/src/test/resources/parity/bert-sequence_classification"));
+    JobSpec job = read(of("operators/src/test/resources/parity/bert-sequence_classification"));
     assertThat(job.notices())
         .containsExactly(
             "../operators/src/test/resources/parity/bert-sequence_classification has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
@@ -137,6 +154,7 @@ class JobFileTest {
     assertThat(pipeline.settings().timeout()).isEqualTo(Duration.ofMinutes(1));
     assertThat(pipeline.settings().batch().maxTokens()).isNull();
     assertThat(pipeline.settings().batch().lookAhead()).isEqualTo(128);
+    assertThat(pipeline.settings().modelSha256()).isEqualTo(sha256("model-assets/sentiment"));
   }
 
   @Test
@@ -152,6 +170,119 @@ class JobFileTest {
     assertThat(job.notices()).isEmpty();
     assertThat(job.pipelines().get(0).parallelism()).isNull();
     assertThat(job.pipelines().get(0).settings().timeout()).isEqualTo(Duration.ofMinutes(1));
+  }
+
+  @Test
+  void takesTheSumOfAModelThatIsNotPinned() {
+    assertThat(read(of("model-assets/answers")).pipelines().get(0).settings().modelSha256())
+        .isEqualTo(sha256("model-assets/answers"));
+  }
+
+  @Test
+  void takesAPinInCapitals() {
+    String sum = sha256("model-assets/sentiment");
+    assertThat(
+            read(FULL.replace(sum, sum.toUpperCase(Locale.ROOT)))
+                .pipelines()
+                .get(0)
+                .settings()
+                .modelSha256())
+        .isEqualTo(sum);
+  }
+
+  @Test
+  void refusesAModelThatIsNotThePinnedOne() {
+    String sum = sha256("model-assets/sentiment");
+    String other = "0123abcd".repeat(8);
+    assertThatThrownBy(() -> read(FULL.replace(sum, other)))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessage(
+            "job.yaml, line 16: pipelines[0].model-sha256 is %s, but ../model-assets/sentiment has %s: put back the folder that was pinned, or pin this one",
+            other, sum);
+    assertThatThrownBy(() -> read(FULL.replace(sum, sum.substring(0, 8))))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessage(
+            "job.yaml, line 16: pipelines[0].model-sha256 is %s, but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md computes",
+            sum.substring(0, 8));
+  }
+
+  @Nested
+  class ARemoteModel {
+
+    private static final String WORKS = "works:/model-assets/sentiment";
+
+    private JobSpec readRemote(String model, String pin) {
+      return JobFile.read(
+          "job.yaml",
+          FULL.replace("model-assets/sentiment", model)
+              .replaceFirst("model-sha256: .*", pin == null ? "" : "model-sha256: " + pin),
+          address -> address);
+    }
+
+    @Test
+    void thatCanBeReadFromHereIsCheckedAndItsSumTravels() {
+      JobSpec job = readRemote(WORKS, null);
+
+      assertThat(job.notices()).isEmpty();
+      assertThat(job.pipelines().get(0).settings().modelSha256())
+          .isEqualTo(sha256("model-assets/sentiment"));
+      assertThatThrownBy(() -> readRemote(WORKS, "0123abcd".repeat(8)))
+          .hasMessageStartingWith("job.yaml, line 16: pipelines[0].model-sha256 is 0123abcd");
+    }
+
+    @Test
+    void thatIsNotThereIsRefused() {
+      assertThatThrownBy(() -> readRemote("works:/nowhere", null))
+          .isInstanceOf(InvalidJobException.class)
+          .hasMessageMatching(
+              "job.yaml, line 4: pipelines\\[0\\].model cannot be used: the model folder works:/nowhere cannot be fetched \\(.*\\): check the address");
+    }
+
+    @Test
+    void thatCannotBeReachedFromHereIsLeftToTheTaskManagersWithItsPin() {
+      String pin = "0123abcd".repeat(8);
+      for (String given : new String[] {null, pin}) {
+        JobSpec job = readRemote("nosuchscheme://m/sentiment", given);
+        assertThat(job.pipelines().get(0).settings().modelSha256()).isEqualTo(given);
+        assertThat(job.notices())
+            .singleElement()
+            .asString()
+            .startsWith(
+                "nosuchscheme://m/sentiment is remote and cannot be read from here: each TaskManager fetches and checks it when the job starts there.");
+      }
+    }
+  }
+
+  /** A store for tests: {@code works:/path} is the path in this repository. */
+  public static final class Store extends LocalFileSystem {
+
+    /** Found by Flink. */
+    public static final class Factory implements FileSystemFactory {
+      @Override
+      public String getScheme() {
+        return "works";
+      }
+
+      @Override
+      public FileSystem create(URI address) {
+        return new Store();
+      }
+    }
+
+    @Override
+    public File pathToFile(org.apache.flink.core.fs.Path path) {
+      File file = super.pathToFile(path);
+      return file.exists() ? file : Path.of("..", path.getPath()).toFile();
+    }
+
+    @Override
+    public FileStatus[] listStatus(org.apache.flink.core.fs.Path folder) throws IOException {
+      FileStatus[] files = super.listStatus(folder);
+      if (files == null) {
+        throw new FileNotFoundException("no such key: " + folder);
+      }
+      return files;
+    }
   }
 
   @ParameterizedTest
@@ -190,7 +321,7 @@ class JobFileTest {
                   .anyMatch(line -> line.matches(".*line 10: .*topk.*did you mean top_k\\?"))
                   .anyMatch(line -> line.matches(".*line 12: .*timeout is soon.*60s.*"))
                   .anyMatch(line -> line.matches(".*line 13: .*linger.*max-age.*"))
-                  .anyMatch(line -> line.matches(".*line 20: .*at-most-once.*"))
+                  .anyMatch(line -> line.matches(".*line 21: .*at-most-once.*"))
                   .anyMatch(line -> line.matches(".*group.id is missing.*"));
             });
   }
@@ -216,6 +347,13 @@ class JobFileTest {
         "topic: dead-letters, | tpic: dead-letters, | topic is missing",
         "name: support-texts | name: [a, b] | single value",
         "device: auto | device: cuda | auto, cpu, gpu",
+        "topic: dead-letters, | topic: labels, | is the output's topic",
+        "topic: explanations, | topic: labels, | could not tell them apart",
+        "producer: {} | producer: {compression.type: lz5} | line 19: kafka.producer.compression.type is refused by Kafka: .*lz5",
+        "producer: {} | producer: {delivery.timeout.ms: 1000} | delivery.timeout.ms is 1000, but must be at least .* 30005",
+        "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line 18: kafka.consumer.fetch.min.bytes is refused by Kafka",
+        "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 21: .* did you mean execution.checkpointing.interval",
+        "parameters:   {top_k: 2} | parameters:   &p {top_k: *p} | line 10: \\*p stands within the value that it names",
       })
   void refusesWhatCannotWork(String right, String wrong, String message) {
     assertThat(FULL).contains(right);
@@ -224,6 +362,46 @@ class JobFileTest {
         .message()
         .containsPattern(message)
         .startsWith("job.yaml");
+  }
+
+  @Test
+  void tellsAllThatKafkaRefuses() {
+    String wrong =
+        FULL.replace("producer: {}", "producer: {enable.idempotence: false, acks: 1}")
+            .replace("at-least-once", "exactly-once");
+    assertThatThrownBy(() -> read(wrong))
+        .hasMessageContaining("kafka.producer is refused by Kafka: ")
+        .hasMessageContaining("idempotence");
+    assertThatThrownBy(
+            () ->
+                read(
+                    FULL.replace("producer: {}", "producer: {acks: some, linger.ms: -1}")
+                        .replace("common:   {", "common:   {security.protocol: SASLSSL, ")))
+        .hasMessageContaining("kafka.producer.acks is refused by Kafka")
+        .hasMessageContaining("kafka.producer.linger.ms is refused by Kafka")
+        .hasMessageContaining("job.yaml has 3 problems")
+        .hasMessageContaining("line 17: kafka.common.security.protocol is refused by Kafka");
+  }
+
+  @Test
+  void leavesToTheClusterWhatOnlyItKnows() {
+    String there =
+        FULL.replace(
+                "producer: {}",
+                "producer: {linger.ms: \"${env:LINGER}\", partitioner.class: com.example.Theirs, interceptor.classes: com.example.Audit}")
+            .replace("interval: 10s}", "interval: 10s, s3.access-key: x, my.plugin.option: y}");
+
+    assertThat(read(there).producer()).containsEntry("linger.ms", "${env:LINGER}");
+  }
+
+  @Test
+  void refusesWhatIsNestedTooDeep() {
+    String deep = "[".repeat(20_000) + "]".repeat(20_000);
+    assertThatThrownBy(
+            () -> read(FULL.replace("parameters:   {top_k: 2}", "parameters: {a: " + deep + "}")))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageStartingWith("job.yaml, line 10: ")
+        .hasMessageContaining("nested more than 50 deep");
   }
 
   @Test
