@@ -116,7 +116,15 @@ final class Cuts {
    *
    * @param json its {@code tokenizer.json}
    */
-  static Cuts of(String json) throws IOException {
+  static Cuts of(String json) {
+    try {
+      return read(json);
+    } catch (IOException | RuntimeException e) {
+      return NONE; // the library has read it, so it is only of a form that is not known here
+    }
+  }
+
+  private static Cuts read(String json) throws IOException {
     @Nullable JsonElement normalizer = null;
     @Nullable JsonElement preTokenizer = null;
     @Nullable JsonElement addedTokens = null;

@@ -63,7 +63,7 @@ public final class TextTokenizer implements AutoCloseable {
    *
    * @param typeIds whether the model takes segment ids
    */
-  static TextTokenizer of(String json, boolean typeIds) throws IOException {
+  static TextTokenizer of(String json, boolean typeIds) {
     LibUtils.checkStatus();
     // From the text: given a path, DJL would also apply tokenizer_config.json, whose lower-casing
     // and prefix spaces tokenizer.json has already, and which would shift the offsets.
