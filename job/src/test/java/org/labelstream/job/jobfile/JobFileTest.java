@@ -349,10 +349,10 @@ class JobFileTest {
         "device: auto | device: cuda | auto, cpu, gpu",
         "topic: dead-letters, | topic: labels, | is the output's topic",
         "topic: explanations, | topic: labels, | could not tell them apart",
-        "producer: {} | producer: {compression.type: lz5} | line 19: kafka.producer.compression.type is refused by Kafka: .*lz5",
+        "producer: {} | producer: {compression.type: lz5} | line 20: kafka.producer.compression.type is refused by Kafka: .*lz5",
         "producer: {} | producer: {delivery.timeout.ms: 1000} | delivery.timeout.ms is 1000, but must be at least .* 30005",
-        "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line 18: kafka.consumer.fetch.min.bytes is refused by Kafka",
-        "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 21: .* did you mean execution.checkpointing.interval",
+        "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line 19: kafka.consumer.fetch.min.bytes is refused by Kafka",
+        "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 22: .* did you mean execution.checkpointing.interval",
         "parameters:   {top_k: 2} | parameters:   &p {top_k: *p} | line 10: \\*p stands within the value that it names",
       })
   void refusesWhatCannotWork(String right, String wrong, String message) {
@@ -380,7 +380,7 @@ class JobFileTest {
         .hasMessageContaining("kafka.producer.acks is refused by Kafka")
         .hasMessageContaining("kafka.producer.linger.ms is refused by Kafka")
         .hasMessageContaining("job.yaml has 3 problems")
-        .hasMessageContaining("line 17: kafka.common.security.protocol is refused by Kafka");
+        .hasMessageContaining("line 18: kafka.common.security.protocol is refused by Kafka");
   }
 
   @Test
