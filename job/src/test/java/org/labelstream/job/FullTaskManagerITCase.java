@@ -16,8 +16,6 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -106,10 +104,6 @@ class FullTaskManagerITCase {
     return all.get(0).get("id").asText();
   }
 
-  private String log() throws Exception {
-    return Files.readString(folder.resolve("state/flink/log/taskmanager-1.log"));
-  }
-
   /** Texts of a mebibyte, of which a stride makes nearly as many windows as there may be. */
   @Test
   void documentsBeyondTheHeapAreEachAnsweredWithoutARestart() throws Exception {
@@ -154,39 +148,5 @@ class FullTaskManagerITCase {
     assertThat(get("/jobs/" + job).get("state").asText()).isEqualTo("RUNNING");
     assertThat(get("/jobs/" + job + "/checkpoints").at("/counts/restored").asInt()).isZero();
     scripts.run("flink-local.sh", "cancel", job).succeeded();
-  }
-
-  private List<String> workers() throws Exception {
-    List<String> names = new ArrayList<>();
-    for (JsonNode thread :
-        get("/taskmanagers/" + taskManager() + "/thread-dump").get("threadInfos")) {
-      String name = thread.get("threadName").asText();
-      if (name.startsWith("labelstream-worker-")) {
-        names.add(name);
-      }
-    }
-    return names;
-  }
-
-  @Test
-  void twoJobsShareTheirModelAndTheWorkers() throws Exception {
-    for (String topic : List.of("texts", "first", "second", "dead-first", "dead-second")) {
-      kafka.createTopic(topic, 1);
-    }
-    topics.sendTexts("texts", List.of("Anna met Bob in Paris", "Nothing here"));
-    String one = submit("one", pipeline("entities", "texts", "first", ""));
-    topics.readUntil("first", records -> records.size() == 2, Duration.ofMinutes(1));
-    List<String> before = workers();
-    String two = submit("two", pipeline("entities", "texts", "second", ""));
-    topics.readUntil("second", records -> records.size() == 2, Duration.ofMinutes(1));
-
-    assertThat(before).hasSize(Runtime.getRuntime().availableProcessors());
-    assertThat(workers()).containsExactlyInAnyOrderElementsOf(before);
-    Matcher loads = Pattern.compile("Loaded \\S*entities/model.pt").matcher(log());
-    assertThat(loads.results().count()).as("times that the model was loaded").isEqualTo(1);
-    for (String job : List.of(one, two)) {
-      assertThat(get("/jobs/" + job).get("state").asText()).isEqualTo("RUNNING");
-      scripts.run("flink-local.sh", "cancel", job).succeeded();
-    }
   }
 }

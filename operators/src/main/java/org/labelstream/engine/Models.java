@@ -29,7 +29,7 @@ final class Models {
   }
 
   /** A folder by its name and content: fetched twice, it is one. */
-  private record Key(String name, String version, int maxLength, String file, Device device) {}
+  private record Key(String name, String sha256, int maxLength, String file, Device device) {}
 
   /** What the leases on a model share. */
   static final class Shared {
@@ -90,7 +90,7 @@ final class Models {
    * @throws EngineException when it cannot be loaded
    */
   LoadedModel lease(ModelFolder folder, String file, Device device) {
-    Key key = new Key(folder.name(), folder.version(), folder.maxLength(), file, device);
+    Key key = new Key(folder.name(), folder.sha256(), folder.maxLength(), file, device);
     Shared shared;
     synchronized (loaded) {
       shared = loaded.computeIfAbsent(key, Shared::new);

@@ -117,17 +117,20 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
   @Override
   void stop() {
+    boolean stuck = false;
     if (lane != null) {
       lane.close();
-      if (lane.isStuck()) {
-        model.abandon();
-        gradients.abandon();
-      }
+      stuck = lane.isStuck();
+    }
+    if (stuck) {
+      model.abandon();
     }
     if (gradients != null) {
+      if (stuck) {
+        gradients.abandon();
+      }
       gradients.close();
     }
-    outputs.log().close();
   }
 
   @Override
