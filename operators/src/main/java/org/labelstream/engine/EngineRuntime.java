@@ -67,16 +67,35 @@ public final class EngineRuntime implements AutoCloseable {
   }
 
   private static EngineRuntime ofProperties() {
-    int workers =
-        Integer.getInteger("labelstream.workers", Runtime.getRuntime().availableProcessors());
+    int workers = (int) positive("labelstream.workers", Runtime.getRuntime().availableProcessors());
     long bytes =
-        Long.getLong(
-            "labelstream.in-flight-bytes", Runtime.getRuntime().maxMemory() / PART_OF_HEAP);
+        positive("labelstream.in-flight-bytes", Runtime.getRuntime().maxMemory() / PART_OF_HEAP);
     LOG.info(
         "{} worker(s) on the CPU; texts in flight may hold {} MiB on this TaskManager (a quarter of its heap, or labelstream.in-flight-bytes)",
         workers,
         bytes >> 20);
     return new EngineRuntime(workers, bytes);
+  }
+
+  private static long positive(String property, long usual) {
+    String given = System.getProperty(property);
+    if (given == null) {
+      return usual;
+    }
+    try {
+      long value = Long.parseLong(given.strip());
+      if (value > 0) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      // told below
+    }
+    LOG.warn(
+        "The system property {} is {}, but must be a whole number above 0: {} is taken",
+        property,
+        given,
+        usual);
+    return usual;
   }
 
   private static ExecutorService pool(String name, int threads) {
