@@ -17,7 +17,7 @@ import org.junit.jupiter.api.Test;
 class ArtefactsITCase {
 
   private static final Predicate<String> SHARED =
-      Pattern.compile("org/labelstream/(record|model|schedule|engine)/.*").asMatchPredicate();
+      Pattern.compile("org/labelstream/(record|model|schedule|engine|store)/.*").asMatchPredicate();
 
   private static final String ENGINE = "labelstream-engine-*.jar";
   private static final String JOB = "labelstream-job.jar";
