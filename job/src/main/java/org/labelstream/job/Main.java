@@ -45,7 +45,8 @@ public final class Main {
       required = true,
       paramLabel = "JOB_FILE",
       description =
-          "The job file: a path, or a URI of any file system that Flink reads. Flink's application mode takes --config for its own, and leaves --job-file.")
+          "The job file: a path, or a URI of any file system that Flink reads. Flink's application"
+              + " mode takes --config for its own, and leaves --job-file.")
   private String config;
 
   @Option(
@@ -111,7 +112,8 @@ public final class Main {
       problems.add(
           "A job named "
               + job.name()
-              + " runs on this cluster already, and the two would write everything twice or end each other: cancel that one, or rename this one");
+              + " runs on this cluster already, and the two would write everything twice or end"
+              + " each other: cancel that one, or rename this one");
     }
     List<String> unknown =
         Stream.concat(findings.absent().stream(), findings.passing().stream()).toList();

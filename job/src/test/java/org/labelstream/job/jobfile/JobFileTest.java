@@ -91,7 +91,9 @@ class JobFileTest {
                 "operators/src/test/resources/parity/bert-sequence_classification"));
     assertThat(job.notices())
         .containsExactly(
-            "../operators/src/test/resources/parity/bert-sequence_classification has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
+            "../operators/src/test/resources/parity/bert-sequence_classification has no methods for"
+                + " explanations, so each that is asked for is refused: export the checkpoint"
+                + " again, or remove explanations.");
   }
 
   @Test
@@ -218,11 +220,16 @@ class JobFileTest {
         "device: auto | device: cuda | auto, cpu, gpu",
         "topic: dead-letters, | topic: labels, | is the output's topic",
         "topic: explanations, | topic: labels, | could not tell them apart",
-        "producer: {} | producer: {compression.type: lz5} | line 19: kafka.producer.compression.type is refused by Kafka: .*lz5",
-        "producer: {} | producer: {delivery.timeout.ms: 1000} | delivery.timeout.ms is 1000, but must be at least .* 30005",
-        "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line 18: kafka.consumer.fetch.min.bytes is refused by Kafka",
-        "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 21: .* did you mean execution.checkpointing.interval",
-        "parameters:   {top_k: 2} | parameters:   &p {top_k: *p} | line 10: \\*p stands within the value that it names",
+        "producer: {} | producer: {compression.type: lz5} | line 19:"
+            + " kafka.producer.compression.type is refused by Kafka: .*lz5",
+        "producer: {} | producer: {delivery.timeout.ms: 1000} | delivery.timeout.ms is 1000, but"
+            + " must be at least .* 30005",
+        "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line"
+            + " 18: kafka.consumer.fetch.min.bytes is refused by Kafka",
+        "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 21:"
+            + " .* did you mean execution.checkpointing.interval",
+        "parameters:   {top_k: 2} | parameters:   &p {top_k: *p} | line 10: \\*p stands within the"
+            + " value that it names",
       })
   void refusesWhatCannotWork(String right, String wrong, String message) {
     assertThat(FULL).contains(right);
@@ -257,7 +264,8 @@ class JobFileTest {
     String there =
         FULL.replace(
                 "producer: {}",
-                "producer: {linger.ms: \"${env:LINGER}\", partitioner.class: com.example.Theirs, interceptor.classes: com.example.Audit}")
+                "producer: {linger.ms: \"${env:LINGER}\", partitioner.class: com.example.Theirs,"
+                    + " interceptor.classes: com.example.Audit}")
             .replace("interval: 10s}", "interval: 10s, s3.access-key: x, my.plugin.option: y}");
 
     assertThat(read(there).producer()).containsEntry("linger.ms", "${env:LINGER}");
