@@ -108,7 +108,7 @@ public final class Main {
   private void ask(JobSpec job, StreamExecutionEnvironment env) {
     Preflight.Findings findings = Preflight.of(job).run();
     List<String> problems = new ArrayList<>(findings.lasting());
-    if (RunningJobs.of(env).contains(job.name())) {
+    if (RunningJobs.of(env.getConfiguration()).contains(job.name())) {
       problems.add(
           "A job named "
               + job.name()

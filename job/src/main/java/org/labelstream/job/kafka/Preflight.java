@@ -359,7 +359,7 @@ public final class Preflight implements Serializable {
                           ? ", and reading does not make it: create it, or correct its name"
                           : broker.isPresent()
                               ? ", and the broker makes none by itself (auto.create.topics.enable"
-                                    + " is false): create it, or correct its name"
+                                  + " is false): create it, or correct its name"
                               : ": create it, or correct its name"));
         }
         return;
