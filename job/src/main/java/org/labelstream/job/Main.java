@@ -45,7 +45,8 @@ public final class Main {
       required = true,
       paramLabel = "JOB_FILE",
       description =
-          "The job file: a path, or a URI of any file system that Flink reads. Flink's application mode takes --config for its own, and leaves --job-file.")
+          "The job file: a path, or a URI of any file system that Flink reads. Flink's application"
+              + " mode takes --config for its own, and leaves --job-file.")
   private String config;
 
   @Option(
@@ -107,11 +108,12 @@ public final class Main {
   private void ask(JobSpec job, StreamExecutionEnvironment env) {
     Preflight.Findings findings = Preflight.of(job).run();
     List<String> problems = new ArrayList<>(findings.lasting());
-    if (RunningJobs.of(env).contains(job.name())) {
+    if (RunningJobs.of(env.getConfiguration()).contains(job.name())) {
       problems.add(
           "A job named "
               + job.name()
-              + " runs on this cluster already, and the two would write everything twice or end each other: cancel that one, or rename this one");
+              + " runs on this cluster already, and the two would write everything twice or end"
+              + " each other: cancel that one, or rename this one");
     }
     List<String> unknown =
         Stream.concat(findings.absent().stream(), findings.passing().stream()).toList();

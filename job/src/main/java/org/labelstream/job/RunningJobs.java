@@ -11,8 +11,8 @@ import org.apache.flink.client.program.ClusterClient;
 import org.apache.flink.client.program.ClusterClientProvider;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.DeploymentOptions;
+import org.apache.flink.configuration.ReadableConfig;
 import org.apache.flink.runtime.client.JobStatusMessage;
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -30,8 +30,8 @@ final class RunningJobs {
   /**
    * Their names; none where there is no such cluster, as in application mode, or it does not say.
    */
-  static Set<String> of(StreamExecutionEnvironment env) {
-    Configuration configuration = Configuration.fromMap(env.getConfiguration().toMap());
+  static Set<String> of(ReadableConfig submission) {
+    Configuration configuration = Configuration.fromMap(submission.toMap());
     String target = configuration.get(DeploymentOptions.TARGET);
     Set<String> names = new TreeSet<>();
     if (target == null || !(target.equals("remote") || target.endsWith("-session"))) {

@@ -18,9 +18,9 @@ import java.util.Set;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.JobID;
 import org.apache.flink.client.program.ClusterClient;
+import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.client.JobStatusMessage;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
-import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.test.junit5.InjectClusterClient;
 import org.apache.flink.test.junit5.InjectClusterRESTAddress;
 import org.apache.flink.test.junit5.MiniClusterExtension;
@@ -209,7 +209,14 @@ class RefusedRecordsITCase {
 
     assertThat(
             RunningJobs.of(
-                StreamExecutionEnvironment.createRemoteEnvironment(rest.getHost(), rest.getPort())))
+                Configuration.fromMap(
+                    Map.of(
+                        "execution.target",
+                        "remote",
+                        "rest.address",
+                        rest.getHost(),
+                        "rest.port",
+                        Integer.toString(rest.getPort())))))
         .containsExactly("job-fenced");
     assertThat(labels).hasSize(RECORDS);
     assertThat(topics.read("labels-fenced")).as("none twice").hasSize(RECORDS);

@@ -150,7 +150,8 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
             ErrorCode.EXPLANATION_DROPPED,
             Stage.EXPLANATION,
             explaining.queue()
-                + " explanations are owed already: ask for fewer, raise explanations.share or explanations.queue, or set when-full: block");
+                + " explanations are owed already: ask for fewer, raise explanations.share or"
+                + " explanations.queue, or set when-full: block");
       }
       startExplaining();
       lane.submit(explainer.plan(decoded.event(), parametersOf(decoded)), completion);

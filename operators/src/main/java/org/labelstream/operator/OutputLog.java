@@ -71,7 +71,8 @@ public interface OutputLog extends Serializable, AutoCloseable {
                 size,
                 "the producer's max.request.size is "
                     + maxRequestBytes
-                    + ": shorten the record, or raise that setting and the output topic's max.message.bytes"));
+                    + ": shorten the record, or raise that setting and the output topic's"
+                    + " max.message.bytes"));
   }
 
   /** A dead letter for a record of so many bytes. */

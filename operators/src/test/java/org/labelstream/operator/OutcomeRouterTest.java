@@ -177,7 +177,8 @@ class OutcomeRouterTest {
                   assertThat(header)
                       .startsWith("labelstream.error.message=the labelled record would have ")
                       .endsWith(
-                          " bytes, but the producer's max.request.size is 4000: shorten the record, or raise that setting and the output topic's max.message.bytes"));
+                          " bytes, but the producer's max.request.size is 4000: shorten the record,"
+                              + " or raise that setting and the output topic's max.message.bytes"));
     }
 
     @Test

@@ -163,7 +163,8 @@ public final class JobFile {
                     line,
                     "*"
                         + alias.getAlias().getValue()
-                        + " stands within the value that it names, which would hold itself: write the value out")));
+                        + " stands within the value that it names, which would hold itself: write"
+                        + " the value out")));
       }
     }
   }
@@ -197,7 +198,8 @@ public final class JobFile {
     if (!consumer.containsKey("bootstrap.servers") || !producer.containsKey("bootstrap.servers")) {
       kafka.problem(
           kafka.line(),
-          "kafka.common.bootstrap.servers is missing: add it, as in common: {bootstrap.servers: \"localhost:9092\"}");
+          "kafka.common.bootstrap.servers is missing: add it, as in common: {bootstrap.servers:"
+              + " \"localhost:9092\"}");
     }
     if (!consumer.containsKey("group.id")) {
       kafka.problem(
@@ -298,7 +300,8 @@ public final class JobFile {
           && (explanationTopic.equals(outputTopic) || explanationTopic.equals(deadLetterTopic))) {
         explanations.problem(
             "topic",
-            "is that of labels or of dead letters, so consumers could not tell them apart: name another");
+            "is that of labels or of dead letters, so consumers could not tell them apart: name"
+                + " another");
       }
       explaining = explaining(explanations);
     }
@@ -313,7 +316,8 @@ public final class JobFile {
     if (callTimeout.compareTo(timeout) < 0) {
       section.problem(
           "call-timeout",
-          "is shorter than timeout, which bounds the work on one record: a call may hold many; raise it");
+          "is shorter than timeout, which bounds the work on one record: a call may hold many;"
+              + " raise it");
     }
     InferenceSettings.Batching batching = batching(section.section("batch"));
     Integer parallelism = section.positive("parallelism", null);
@@ -379,7 +383,8 @@ public final class JobFile {
               "start",
               "is "
                   + text
-                  + ", but must be committed, earliest, latest, or a time such as 2026-01-31T12:00:00Z");
+                  + ", but must be committed, earliest, latest, or a time such as"
+                  + " 2026-01-31T12:00:00Z");
           yield new Start.Committed();
         }
       }
@@ -512,7 +517,8 @@ public final class JobFile {
         "model-sha256",
         "is "
             + text
-            + ", but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md computes");
+            + ", but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md"
+            + " computes");
     return null;
   }
 
@@ -557,14 +563,16 @@ public final class JobFile {
           && folder.manifest().explain() == null) {
         notices.add(
             model
-                + " has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
+                + " has no methods for explanations, so each that is asked for is refused: export"
+                + " the checkpoint again, or remove explanations.");
       }
       // Whether a store can be reached from here must not decide in which order records go out.
       return new Seen(ModelFetcher.isLocal(model) ? type : null, folder.sha256());
     } catch (IOException e) {
       notices.add(
           model
-              + " is remote and cannot be read from here: each TaskManager fetches and checks it when the job starts there. ("
+              + " is remote and cannot be read from here: each TaskManager fetches and checks it"
+              + " when the job starts there. ("
               + e.getMessage()
               + ")");
     } catch (InvalidModelException e) {

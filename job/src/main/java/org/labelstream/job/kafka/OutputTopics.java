@@ -130,7 +130,8 @@ final class OutputTopics implements OutputLog {
               Stage.OUTPUT,
               "the topic "
                   + topic
-                  + " is compacted and takes no record without a key: give the record one, or write to a topic with cleanup.policy delete"));
+                  + " is compacted and takes no record without a key: give the record one, or write"
+                  + " to a topic with cleanup.policy delete"));
     }
     long stored = storedBytes(record, limit);
     if (stored > limit.maxBytes()) {

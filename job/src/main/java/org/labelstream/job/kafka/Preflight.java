@@ -347,7 +347,8 @@ public final class Preflight implements Serializable {
               .notices()
               .add(
                   named
-                      + " does not exist: the broker makes it with its own defaults when the first record comes (its auto.create.topics.enable is true).");
+                      + " does not exist: the broker makes it with its own defaults when the first"
+                      + " record comes (its auto.create.topics.enable is true).");
         } else {
           findings
               .lasting()
@@ -357,7 +358,8 @@ public final class Preflight implements Serializable {
                       + (makes
                           ? ", and reading does not make it: create it, or correct its name"
                           : broker.isPresent()
-                              ? ", and the broker makes none by itself (auto.create.topics.enable is false): create it, or correct its name"
+                              ? ", and the broker makes none by itself (auto.create.topics.enable"
+                                  + " is false): create it, or correct its name"
                               : ": create it, or correct its name"));
         }
         return;
@@ -397,7 +399,8 @@ public final class Preflight implements Serializable {
                     .notices()
                     .add(
                         named
-                            + " does not tell this user what it takes: grant it DescribeConfigs on the topic, so that what would be refused is known before."));
+                            + " does not tell this user what it takes: grant it DescribeConfigs on"
+                            + " the topic, so that what would be refused is known before."));
       }
     }
 
@@ -463,7 +466,8 @@ public final class Preflight implements Serializable {
                     named
                         + " takes records up to "
                         + limit.maxBytes()
-                        + " bytes, too few for a dead letter without its value: raise its max.message.bytes to "
+                        + " bytes, too few for a dead letter without its value: raise its"
+                        + " max.message.bytes to "
                         + LEAST_DEAD_LETTER_BYTES
                         + " at least");
           } else if (limit.maxBytes() < pipeline.maxValueBytes()) {
@@ -473,7 +477,8 @@ public final class Preflight implements Serializable {
                     named
                         + " takes records up to "
                         + limit.maxBytes()
-                        + " bytes: a dead letter beyond that has no value, only the place of its record.");
+                        + " bytes: a dead letter beyond that has no value, only the place of its"
+                        + " record.");
           }
         }
       }
@@ -537,7 +542,8 @@ public final class Preflight implements Serializable {
               .add(
                   "Transactions named "
                       + prefix
-                      + "… may not be made by this user: grant it Describe and Write on the transactional ids with that prefix");
+                      + "… may not be made by this user: grant it Describe and Write on the"
+                      + " transactional ids with that prefix");
         } catch (KafkaException e) {
           // An id that nobody has used is none.
         }
@@ -559,7 +565,8 @@ public final class Preflight implements Serializable {
                   own
                       + " transactions named "
                       + prefix
-                      + "… are open: where a job of this name still runs, cancel it first, or the two end each other; those of one that was killed end by themselves.");
+                      + "… are open: where a job of this name still runs, cancel it first, or the"
+                      + " two end each other; those of one that was killed end by themselves.");
         }
       }
     }
@@ -653,7 +660,8 @@ public final class Preflight implements Serializable {
                     + e.getMessage()
                     + "): check "
                     + section
-                    + ".security.protocol, and that the addresses which the broker advertises can be reached from here");
+                    + ".security.protocol, and that the addresses which the broker advertises can"
+                    + " be reached from here");
       }
     }
   }

@@ -108,7 +108,9 @@ class JobFileTest {
     JobSpec job = read(of("operators/src/test/resources/parity/bert-sequence_classification"));
     assertThat(job.notices())
         .containsExactly(
-            "../operators/src/test/resources/parity/bert-sequence_classification has no methods for explanations, so each that is asked for is refused: export the checkpoint again, or remove explanations.");
+            "../operators/src/test/resources/parity/bert-sequence_classification has no methods for"
+                + " explanations, so each that is asked for is refused: export the checkpoint"
+                + " again, or remove explanations.");
   }
 
   @Test
@@ -388,7 +390,8 @@ class JobFileTest {
     String there =
         FULL.replace(
                 "producer: {}",
-                "producer: {linger.ms: \"${env:LINGER}\", partitioner.class: com.example.Theirs, interceptor.classes: com.example.Audit}")
+                "producer: {linger.ms: \"${env:LINGER}\", partitioner.class: com.example.Theirs,"
+                    + " interceptor.classes: com.example.Audit}")
             .replace("interval: 10s}", "interval: 10s, s3.access-key: x, my.plugin.option: y}");
 
     assertThat(read(there).producer()).containsEntry("linger.ms", "${env:LINGER}");

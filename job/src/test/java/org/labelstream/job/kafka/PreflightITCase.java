@@ -43,7 +43,8 @@ class PreflightITCase {
 
   private static final Path SENTIMENT = Path.of("../model-assets/sentiment").toAbsolutePath();
   private static final String LOGIN =
-      "org.apache.kafka.common.security.plain.PlainLoginModule required username='%s' password='%s';";
+      "org.apache.kafka.common.security.plain.PlainLoginModule required username='%s'"
+          + " password='%s';";
 
   @RegisterExtension
   static final MiniClusterExtension FLINK =
@@ -82,7 +83,8 @@ class PreflightITCase {
             .property("listener.name.secured.sasl.enabled.mechanisms", "PLAIN")
             .property(
                 "listener.name.secured.plain.sasl.jaas.config",
-                "org.apache.kafka.common.security.plain.PlainLoginModule required user_clerk='right';")
+                "org.apache.kafka.common.security.plain.PlainLoginModule required"
+                    + " user_clerk='right';")
             .property(
                 "authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
             .property("super.users", "User:ANONYMOUS")
@@ -108,19 +110,19 @@ class PreflightITCase {
 
   private String file(String common, String rest) {
     return """
-        name: checked
-        pipelines:
-          - name: sentiment
-            model: %s
-            input: {topic: texts}
-            output: {topic: labels}
-            dead-letters: {topic: dead}
-            explanations: {topic: explanations}
-        kafka:
-          common: {%s}
-          consumer: {group.id: readers}
-        %s
-        """
+    name: checked
+    pipelines:
+      - name: sentiment
+        model: %s
+        input: {topic: texts}
+        output: {topic: labels}
+        dead-letters: {topic: dead}
+        explanations: {topic: explanations}
+    kafka:
+      common: {%s}
+      consumer: {group.id: readers}
+    %s
+    """
         .formatted(SENTIMENT, common, rest);
   }
 
@@ -166,10 +168,15 @@ class PreflightITCase {
 
     assertThat(findings.lasting())
         .containsExactlyInAnyOrder(
-            "The topic texs (sentiment's input) does not exist, and the broker makes none by itself (auto.create.topics.enable is false): create it, or correct its name",
-            "The topic lables (sentiment's output) does not exist, and the broker makes none by itself (auto.create.topics.enable is false): create it, or correct its name",
-            "The topic deaf (sentiment's dead-letters) does not exist, and the broker makes none by itself (auto.create.topics.enable is false): create it, or correct its name",
-            "kafka.producer.transaction.timeout.ms is 900000 (the default here), but the broker allows at most 600000: lower it, or raise the broker's transaction.max.timeout.ms");
+            "The topic texs (sentiment's input) does not exist, and the broker makes none by itself"
+                + " (auto.create.topics.enable is false): create it, or correct its name",
+            "The topic lables (sentiment's output) does not exist, and the broker makes none by"
+                + " itself (auto.create.topics.enable is false): create it, or correct its name",
+            "The topic deaf (sentiment's dead-letters) does not exist, and the broker makes none by"
+                + " itself (auto.create.topics.enable is false): create it, or correct its name",
+            "kafka.producer.transaction.timeout.ms is 900000 (the default here), but the broker"
+                + " allows at most 600000: lower it, or raise the broker's"
+                + " transaction.max.timeout.ms");
   }
 
   @Test
@@ -181,11 +188,14 @@ class PreflightITCase {
 
       assertThat(findings.lasting())
           .containsExactly(
-              "The topic texts (sentiment's input) does not exist, and reading does not make it: create it, or correct its name");
+              "The topic texts (sentiment's input) does not exist, and reading does not make it:"
+                  + " create it, or correct its name");
       assertThat(findings.notices())
           .hasSize(3)
           .contains(
-              "The topic labels (sentiment's output) does not exist: the broker makes it with its own defaults when the first record comes (its auto.create.topics.enable is true).");
+              "The topic labels (sentiment's output) does not exist: the broker makes it with its"
+                  + " own defaults when the first record comes (its auto.create.topics.enable is"
+                  + " true).");
     }
   }
 
@@ -227,7 +237,9 @@ class PreflightITCase {
     assertThat(findings.lasting()).isEmpty();
     assertThat(findings.absent())
         .containsExactly(
-            "kafka.common.sasl.jaas.config asks for ${env:LABELSTREAM_NO_SUCH}, but the environment variable LABELSTREAM_NO_SUCH is not set on this machine: set it where the job runs");
+            "kafka.common.sasl.jaas.config asks for ${env:LABELSTREAM_NO_SUCH}, but the environment"
+                + " variable LABELSTREAM_NO_SUCH is not set on this machine: set it where the job"
+                + " runs");
     assertThat(
             ask(file(securedAs(LOGIN.formatted("clerk", "${file:/no/such:password}")), ""))
                 .absent())
@@ -263,18 +275,26 @@ class PreflightITCase {
 
     assertThat(ask(file).lasting())
         .containsExactlyInAnyOrder(
-            "The topic texts (sentiment's input) may not be seen by this user: grant it Describe and Read on the topic",
-            "The topic labels (sentiment's output) may not be seen by this user: grant it Describe and Write on the topic",
-            "The topic dead (sentiment's dead-letters) may not be seen by this user: grant it Describe and Write on the topic",
-            "The topic explanations (sentiment's explanations) may not be seen by this user: grant it Describe and Write on the topic",
-            "The group readers-sentiment may not be used by this user: grant it Describe and Read on the group",
-            "Transactions named checked/sentiment… may not be made by this user: grant it Describe and Write on the transactional ids with that prefix");
+            "The topic texts (sentiment's input) may not be seen by this user: grant it Describe"
+                + " and Read on the topic",
+            "The topic labels (sentiment's output) may not be seen by this user: grant it Describe"
+                + " and Write on the topic",
+            "The topic dead (sentiment's dead-letters) may not be seen by this user: grant it"
+                + " Describe and Write on the topic",
+            "The topic explanations (sentiment's explanations) may not be seen by this user: grant"
+                + " it Describe and Write on the topic",
+            "The group readers-sentiment may not be used by this user: grant it Describe and Read"
+                + " on the group",
+            "Transactions named checked/sentiment… may not be made by this user: grant it Describe"
+                + " and Write on the transactional ids with that prefix");
 
     grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.DESCRIBE);
     assertThat(ask(file).lasting())
         .contains(
-            "The topic texts (sentiment's input) may not be read by this user: grant it Read on the topic",
-            "The topic labels (sentiment's output) may not be written by this user: grant it Write on the topic");
+            "The topic texts (sentiment's input) may not be read by this user: grant it Read on the"
+                + " topic",
+            "The topic labels (sentiment's output) may not be written by this user: grant it Write"
+                + " on the topic");
 
     grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.READ);
     grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.WRITE);
@@ -284,7 +304,8 @@ class PreflightITCase {
     assertThat(findings.lasting()).isEmpty();
     assertThat(findings.notices())
         .contains(
-            "The topic labels (sentiment's output) does not tell this user what it takes: grant it DescribeConfigs on the topic, so that what would be refused is known before.");
+            "The topic labels (sentiment's output) does not tell this user what it takes: grant it"
+                + " DescribeConfigs on the topic, so that what would be refused is known before.");
 
     grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.DESCRIBE_CONFIGS);
     assertThat(ask(file).notices()).isEmpty();
@@ -316,15 +337,18 @@ class PreflightITCase {
                 .replace("{topic: dead}", "{topic: tiny}"));
     assertThat(findings.lasting())
         .containsExactly(
-            "The topic tiny (sentiment's dead-letters) takes records up to 1000 bytes, too few for a dead letter without its value: raise its max.message.bytes to 8192 at least");
+            "The topic tiny (sentiment's dead-letters) takes records up to 1000 bytes, too few for"
+                + " a dead letter without its value: raise its max.message.bytes to 8192 at least");
     assertThat(findings.notices())
         .containsExactly(
-            "The topic small (sentiment's output) takes records up to 10000 bytes, and the producer sends up to 1048576: what lies between becomes a dead letter.");
+            "The topic small (sentiment's output) takes records up to 10000 bytes, and the producer"
+                + " sends up to 1048576: what lies between becomes a dead letter.");
     assertThat(
             ask(file(here(), "").replace("output: {topic: labels}", "output: {topic: compacted}"))
                 .notices())
         .containsExactly(
-            "The topic compacted (sentiment's output) is compacted: what has no key becomes a dead letter.");
+            "The topic compacted (sentiment's output) is compacted: what has no key becomes a dead"
+                + " letter.");
   }
 
   @Test
