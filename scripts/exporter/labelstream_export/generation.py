@@ -47,8 +47,10 @@ class Step(nn.Module):
         super().__init__()
         self.model = model
         taken = inspect.signature(model.forward).parameters
+        # Bloom takes positions among its other arguments, and has no use for them.
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in taken.values())
         for name in ("position_ids", "past_key_values"):
-            if name not in taken:
+            if name not in taken and not takes_any:
                 raise ExportError(
                     f"{type(model).__name__} takes no {name}, by which prompts of different "
                     "lengths are read together: give a checkpoint of another architecture"
@@ -126,7 +128,8 @@ def _share_tables(model: PreTrainedModel) -> None:
     tables: dict[tuple[str, bytes], Tensor] = {}
     for module in model.modules():
         for name, table in module.named_buffers(recurse=False):
-            key = (f"{table.dtype} {table.shape}", table.numpy().tobytes())
+            content = table.reshape(-1).view(torch.uint8).numpy().tobytes()
+            key = (f"{table.dtype} {table.shape}", content)
             setattr(module, name, tables.setdefault(key, table))
 
 

@@ -8,6 +8,7 @@ operators.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ SETTINGS = {
     "min_p": (0, 1),
     "length_penalty": (-100, 100),
 }
+# A file of the folder itself, and none that begins with a dot.
+PLAIN_NAME = re.compile(r"[^./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]*")
 FLAGS = ("do_sample", "return_full_text")
 
 
@@ -99,6 +102,11 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     for name in LISTS:
         if not manifest.get(name) or not isinstance(manifest[name], list):
             raise _wrong("labelstream.json", name, "a list of names")
+    sums = manifest.get("sha256") or {}
+    explain = manifest.get("explain")
+    for name in (*sums, *([explain] if explain else [])):
+        if not PLAIN_NAME.fullmatch(name):
+            raise _wrong("labelstream.json", f"the file {name!r}", "one of its own folder")
     ends = manifest.get("eos_token_ids") or []
     if not all(type(end) is int for end in ends):
         raise _wrong("labelstream.json", "eos_token_ids", "whole numbers")
