@@ -21,7 +21,7 @@ final class RunningJobs {
 
   private static final Logger LOG = LoggerFactory.getLogger(RunningJobs.class);
 
-  private static final int ANSWER_WITHIN_SECONDS = 5;
+  private static final int ANSWER_WITHIN_SECONDS = 10;
 
   private static final Set<JobStatus> ENDING = Set.of(JobStatus.CANCELLING, JobStatus.FAILING);
 
@@ -44,7 +44,7 @@ final class RunningJobs {
           names);
     } catch (Exception e) {
       // Submitting fails with a better word for it, if this matters.
-      LOG.debug("The cluster does not tell its jobs", e);
+      LOG.info("The cluster does not tell its jobs", e);
     }
     return names;
   }
