@@ -182,6 +182,13 @@ class StandaloneClusterITCase {
       awaitRunning(job);
       workers.add(workers());
     }
+    Script.Result again =
+        scripts.run("flink-local.sh", "submit", folder.resolve("shared-1.yaml").toString());
+    assertThat(again.status()).isEqualTo(1);
+    assertThat(again.err())
+        .contains("A job named shared-1 runs on this cluster already")
+        .doesNotContain("\tat ");
+
     assertThat(workers.get(0)).isPositive();
     assertThat(workers.get(1)).as("workers of two jobs").isEqualTo(workers.get(0));
     assertThat(timesLoaded() - loadedBefore).as("how often the model was loaded").isEqualTo(1);
