@@ -47,7 +47,7 @@ class Step(nn.Module):
         super().__init__()
         self.model = model
         taken = inspect.signature(model.forward).parameters
-        # Bloom takes positions among its other arguments, and has no use for them.
+        # Some take positions among their other arguments, and have no use for them.
         takes_any = any(each.kind is each.VAR_KEYWORD for each in taken.values())
         for name in ("position_ids", "past_key_values"):
             if name not in taken and not takes_any:

@@ -17,7 +17,7 @@ SAMPLE = (
     ("text-classification", "t5"),  # a head that looks for the end
     ("text-classification", "gpt_neox"),
     ("text-generation", "gemma3_text"),
-    ("text-generation", "bloom"),  # takes no positions
+    ("text-generation", "gpt_neox"),
 )
 
 
