@@ -1,5 +1,6 @@
 package org.labelstream.task;
 
+import java.util.List;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.LabelMapping;
@@ -32,6 +33,17 @@ final class Required {
               + "\": \"…\"");
     }
     return value;
+  }
+
+  /** Rows that a model can read: one that has tokens. */
+  static List<EncodedRow> tokens(List<EncodedRow> rows) throws RejectedRecordException {
+    if (rows.get(0).length() == 0) {
+      throw new RejectedRecordException(
+          ErrorCode.INVALID_FIELD,
+          Stage.ENCODE,
+          "the field text has no tokens, and this model's tokenizer adds none of its own: send a text with words");
+    }
+    return rows;
   }
 
   /** The names of a model's classes. */

@@ -64,7 +64,9 @@ public final class SequenceClassification implements Task {
       rows = EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
     }
     return new Classified(
-        rows, pair == null ? List.of("text") : List.of("text", "text_pair"), parameters);
+        Required.tokens(rows),
+        pair == null ? List.of("text") : List.of("text", "text_pair"),
+        parameters);
   }
 
   @Override

@@ -66,7 +66,7 @@ public final class TokenClassification implements Task {
             ? List.of(
                 new EncodedRow(model.tokenizer().encodeTruncated(text, null, longest, details)))
             : EncodedRow.windows(model.tokenizer().encode(text, null, details), 0, longest, stride);
-    return new Recognized(new CodePoints(text), rows, parameters);
+    return new Recognized(new CodePoints(text), Required.tokens(rows), parameters);
   }
 
   @Override

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.net.SocketTimeoutException;
 import java.nio.file.Files;
@@ -620,6 +621,26 @@ class InferenceFunctionTest {
       assertThat(result(remote, "good").get("model").asText())
           .isEqualTo("distilbert-sequence_classification");
       assertThat(RemoteFileSystem.READ).hasSize(files().size());
+    }
+
+    @Test
+    void mayHaveATokenizerWithoutSpecialTokens() throws Exception {
+      Path folder = copy();
+      Path file = folder.resolve("tokenizer.json");
+      ObjectNode tokenizer = (ObjectNode) JSON.readTree(file.toFile());
+      JSON.writeValue(file.toFile(), tokenizer.putNull("post_processor"));
+      rewrite(folder.resolve("labelstream.json"), "\"sha256\"", "\"sums\"");
+      InferenceSettings settings = InferenceSettings.of("reviews", folder.toString());
+
+      List<Outcome> outcomes = label(settings, List.of(record(0, ""), record(1, "good")));
+
+      assertThat(((Outcome.Failed) outcomes.get(0)).letter())
+          .isEqualTo(
+              new DeadLetter(
+                  ErrorCode.INVALID_FIELD,
+                  Stage.ENCODE,
+                  "the field text has no tokens, and this model's tokenizer adds none of its own: send a text with words"));
+      assertThat(result(outcomes.get(1), "reviews").get("tokens").asInt()).isPositive();
     }
 
     @Test
