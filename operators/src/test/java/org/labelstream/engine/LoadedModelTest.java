@@ -3,11 +3,20 @@ package org.labelstream.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.InstanceOfAssertFactories.MAP;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.labelstream.model.ModelFolder;
@@ -119,5 +128,35 @@ class LoadedModelTest {
         .withMessage(
             temporary
                 + " wants the input pixel_values, which this version does not know: use the version that exported it");
+  }
+
+  /** A lease holds its model whoever else gives back theirs, and the last one frees it. */
+  @Test
+  void isThereForEachLeaseHoweverManyComeAndGoAtOnce() throws Exception {
+    try (EngineRuntime runtime = new EngineRuntime(1, 1 << 20)) {
+      ModelFolder folder = folder();
+      List<Callable<Float>> users = new ArrayList<>();
+      for (int i = 0; i < 200; i++) {
+        users.add(
+            () -> {
+              try (LoadedModel model = runtime.lease(folder, DeviceChoice.CPU)) {
+                Tokens tokens = model.tokenizer().encode("a good film", null);
+                return model.forward(List.of(tokens)).row(0)[0];
+              }
+            });
+      }
+      ExecutorService threads = Executors.newFixedThreadPool(4);
+      try {
+        Set<Float> seen = new HashSet<>();
+        for (Future<Float> logit : threads.invokeAll(users)) {
+          seen.add(logit.get());
+        }
+        assertThat(seen).hasSize(1);
+      } finally {
+        threads.shutdown();
+        assertThat(threads.awaitTermination(1, TimeUnit.MINUTES)).isTrue();
+      }
+      assertThat(runtime).extracting("models.loaded", MAP).isEmpty();
+    }
   }
 }
