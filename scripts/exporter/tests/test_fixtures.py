@@ -101,7 +101,8 @@ def test_remade_results_equal_those_in_the_repository(name, tmp_path):
             again = Case(case["name"], case["inputs"], case["parameters"])
             for old, new in zip(case["results"], results(pipeline, again)["results"]):
                 if not old.get("tie"):
-                    assert flat(new) == pytest.approx(flat(old), abs=1e-5)
+                    # Another processor adds in another order: a logit near 10 moves by 1e-5.
+                    assert flat(new) == pytest.approx(flat(old), rel=5e-6, abs=1e-5)
 
 
 def pipeline_of(fixture: make_fixtures.Fixture, folder: Path) -> transformers.Pipeline:
