@@ -3,6 +3,9 @@ package org.labelstream.operator;
 import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Executor;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
@@ -22,6 +25,7 @@ import org.labelstream.schedule.BatchPolicy;
 import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneSettings;
+import org.labelstream.schedule.Threads;
 import org.labelstream.schedule.ThrottledLog;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -47,6 +51,10 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private final OutputRecords outputs;
 
   private transient AtomicInteger owed;
+
+  /** A thread of its own: the first explanation may load a module, which nobody else waits for. */
+  private transient ExecutorService thread;
+
   private transient LoadedModel gradients;
   private transient volatile Lane lane;
   private transient volatile LayerIntegratedGradients explainer;
@@ -77,6 +85,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   void start() {
     outputs.log().open();
     owed = new AtomicInteger();
+    thread = Executors.newSingleThreadExecutor(run -> Threads.daemon("labelstream-explain", run));
     metrics.gauge("explanations_owed", owed::get);
     if (model.folder().manifest().explain() == null) {
       LOG.warn(
@@ -87,7 +96,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   /** Loads the module for gradients when it is first asked for: it may be a second one. */
-  private synchronized void startExplaining() {
+  private void startExplaining() {
     if (explainer != null) {
       return;
     }
@@ -117,6 +126,17 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
   @Override
   void stop() {
+    try {
+      stopExplaining();
+    } finally {
+      outputs.log().close();
+      if (thread != null) {
+        thread.shutdown();
+      }
+    }
+  }
+
+  private void stopExplaining() {
     boolean stuck = false;
     if (lane != null) {
       lane.close();
@@ -134,8 +154,18 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   @Override
+  boolean givesUpWhenFull() {
+    return explaining.whenFull() == WhenFull.DROP;
+  }
+
+  @Override
+  Executor threadsFor(SourceRecord record) {
+    return thread;
+  }
+
+  @Override
   void take(SourceRecord record, ResultFuture<OutputRecord> future) {
-    boolean full = owed.getAndIncrement() >= explaining.queue();
+    boolean full = owed.getAndIncrement() >= explaining.queue() || memoryIsFull();
     prepare(record, () -> prepare(record, future, full));
   }
 

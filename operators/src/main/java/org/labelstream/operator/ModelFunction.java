@@ -3,6 +3,7 @@ package org.labelstream.operator;
 import java.io.IOException;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
@@ -75,6 +76,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   private transient EngineRuntime runtime;
   private transient Host host;
   private transient TaskGroup preparing;
+  private transient boolean memoryIsFull;
   private transient volatile Throwable failure;
   transient StageMetrics metrics;
   transient LoadedModel model;
@@ -111,6 +113,20 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   final long inFlightBytes(SourceRecord record) {
     return COST_PER_RECORD
         + (long) COST_PER_BYTE * (record.value() == null ? 0 : record.value().length);
+  }
+
+  /** Whether a record for which there is no memory is given up, and does not wait for it. */
+  boolean givesUpWhenFull() {
+    return false;
+  }
+
+  /** Told of the record that comes next whether there was no memory for it. */
+  final void memoryIsFull(boolean full) {
+    memoryIsFull = full;
+  }
+
+  final boolean memoryIsFull() {
+    return memoryIsFull;
   }
 
   /** Told when all records that were in flight when the state was saved have come in. */
@@ -203,9 +219,8 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
    * @param task throws nothing but what is fatal
    */
   final void prepare(SourceRecord record, Runnable task) {
-    boolean isLong = record.value() != null && record.value().length > LONG_VALUE;
     preparing.execute(
-        isLong ? runtime().documents() : runtime().texts(),
+        threadsFor(record),
         () -> {
           long start = System.nanoTime();
           try {
@@ -215,6 +230,12 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
           }
           metrics.prepared(System.nanoTime() - start);
         });
+  }
+
+  /** The threads that read and tokenize a record. */
+  Executor threadsFor(SourceRecord record) {
+    boolean isLong = record.value() != null && record.value().length > LONG_VALUE;
+    return isLong ? runtime().documents() : runtime().texts();
   }
 
   /**

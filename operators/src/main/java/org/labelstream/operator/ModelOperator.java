@@ -21,9 +21,9 @@ import org.labelstream.schedule.InFlightBudget;
 
 /**
  * Flink's async operator over a {@link ModelFunction}, with what only an operator can do: it takes
- * in no more records than the memory for texts in flight allows, from their arrival until they have
- * gone out, and lets results and checkpoints through while it waits; it tells the function when all
- * restored records have come; and it fails the task when the function says so.
+ * in no more records than the memory for texts in flight allows, from their arrival until they go
+ * out, and lets results through while it waits; it tells the function when all restored records
+ * have come; and it fails the task when the function says so.
  */
 final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
     implements ModelFunction.Host {
@@ -35,7 +35,11 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
   /** What records hold that have an outcome, by the outcome, until it has gone out. */
   private final transient IdentityHashMap<Object, Long> leaving = new IdentityHashMap<>();
 
+  /** What was reserved for records that have no outcome yet, by the record. */
+  private final transient IdentityHashMap<SourceRecord, Long> taken = new IdentityHashMap<>();
+
   private transient InFlightBudget.Account account;
+  private transient boolean restoring;
 
   @SuppressWarnings("unchecked") // Flink's strategy of no retries has no type
   private ModelOperator(
@@ -84,7 +88,9 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
   public void open() throws Exception {
     account = function.runtime().inFlight().open(this::wakeUp);
     function.beHostedBy(this);
+    restoring = true;
     super.open(); // which also takes in what is restored
+    restoring = false;
     function.restored();
   }
 
@@ -98,16 +104,24 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
 
   @Override
   public void processElement(StreamRecord<SourceRecord> record) throws Exception {
-    long bytes = reserved(record.getValue());
-    while (!account.tryReserve(bytes)) {
-      mailbox.yield();
+    SourceRecord value = record.getValue();
+    long bytes = Math.min(function.inFlightBytes(value), function.runtime().inFlight().limit());
+    boolean full = false;
+    if (restoring) {
+      account.reserve(bytes); // it was taken in once; order by key may need all before any goes out
+    } else if (function.givesUpWhenFull()) {
+      full = !account.tryReserve(bytes);
+      bytes = full ? 0 : bytes;
+    } else {
+      while (!account.tryReserve(bytes)) {
+        mailbox.yield();
+      }
     }
+    synchronized (leaving) {
+      taken.put(value, bytes);
+    }
+    function.memoryIsFull(full);
     super.processElement(record);
-  }
-
-  /** One that is larger than all that there is gets a dead letter, and needs little for that. */
-  private long reserved(SourceRecord record) {
-    return Math.min(function.inFlightBytes(record), function.runtime().inFlight().limit());
   }
 
   @Override
@@ -118,7 +132,10 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
   @Override
   public void leaving(SourceRecord record, Object outcome) {
     synchronized (leaving) {
-      leaving.put(outcome, reserved(record));
+      Long bytes = taken.remove(record);
+      if (bytes != null) {
+        leaving.put(outcome, bytes);
+      }
     }
   }
 
@@ -159,9 +176,9 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
 
     @Override
     public void collect(StreamRecord<T> record) {
-      Object outcome = record.getValue(); // the wrapper is used again
+      // Before the next stage takes it in, which may wait for memory itself.
+      operator.left(record.getValue());
       next.collect(record);
-      operator.left(outcome);
     }
 
     @Override

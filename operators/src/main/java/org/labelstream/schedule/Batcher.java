@@ -160,6 +160,14 @@ public final class Batcher<R> {
     }
   }
 
+  /** Forgets all that wait. */
+  public void clear() {
+    synchronized (lock) {
+      lines.clear();
+      size = 0;
+    }
+  }
+
   /** How many rows wait. */
   public int size() {
     synchronized (lock) {

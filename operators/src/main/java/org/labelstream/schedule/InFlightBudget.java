@@ -85,6 +85,14 @@ public final class InFlightBudget {
       }
     }
 
+    /** Reserves memory for a record that has been taken in already, whatever there is left. */
+    public void reserve(long bytes) {
+      synchronized (InFlightBudget.this) {
+        held += bytes;
+        reserved += bytes;
+      }
+    }
+
     /** Gives back what was reserved for a record. */
     public void release(long bytes) {
       List<Account> waiting;

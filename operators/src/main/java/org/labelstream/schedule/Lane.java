@@ -51,8 +51,11 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
   /** A sequence that runs takes the place of this many tokens of a batch. */
   private static final int TOKENS_PER_RUNNING_SEQUENCE = 8;
 
-  /** A task that does not end would be ended by Flink's watchdog, and the TaskManager with it. */
-  private static final Duration PATIENCE = Duration.ofMinutes(2);
+  /**
+   * A task that does not end within three minutes is ended by Flink's watchdog, and the TaskManager
+   * with it; it may have two stages.
+   */
+  private static final Duration PATIENCE = Duration.ofMinutes(1);
 
   private final Runner model;
   private final LaneSettings settings;
@@ -67,6 +70,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
   private boolean begunLast;
 
   private final AtomicInteger sequences = new AtomicInteger();
+  private final AtomicInteger runs = new AtomicInteger();
   private final AtomicLong lastProgress = new AtomicLong(System.nanoTime());
   private final AtomicReference<Throwable> failure = new AtomicReference<>();
   private final Executor joiner;
@@ -189,6 +193,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
 
   /** Whatever goes wrong around a batch, its records are answered, or the lane fails. */
   private void runAndAnswer(List<Item> batch) {
+    runs.incrementAndGet();
     try {
       run(batch);
     } catch (RuntimeException | Error e) {
@@ -201,6 +206,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
         leave(item);
       }
     } finally {
+      runs.decrementAndGet();
       lastProgress.set(System.nanoTime());
     }
   }
@@ -403,7 +409,9 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
 
   private void look(Duration bound) {
     long still = System.nanoTime() - lastProgress.get();
-    if (waiting() > 0 && still > bound.toNanos()) {
+    // Where none of its own is under way, others may have the workers, as long as their calls end.
+    boolean ours = runs.get() > 0 || workers.nanosSinceWorkEnded() > bound.toNanos();
+    if (waiting() > 0 && still > bound.toNanos() && ours) {
       failed(
           new IllegalStateException(
               waiting()
@@ -434,6 +442,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
     watch.cancel(false);
     stuck |= !workers.close(PATIENCE);
     joins.close();
+    waiting.clear();
     for (List<Item> batch = running.poll(); !batch.isEmpty(); batch = running.poll()) {
       batch.forEach(this::leave);
     }

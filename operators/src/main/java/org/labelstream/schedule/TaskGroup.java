@@ -29,25 +29,39 @@ public final class TaskGroup implements AutoCloseable {
       }
       unfinished++;
     }
+    Unfinished unfinishedTask = new Unfinished(task);
     try {
-      executor.execute(() -> run(task));
+      executor.execute(unfinishedTask);
     } catch (RuntimeException | Error e) {
-      finished();
+      if (!unfinishedTask.begun) { // one that ran on this thread has counted itself
+        finished();
+      }
       throw e;
     }
   }
 
-  private void run(Runnable task) {
-    try {
-      boolean go;
-      synchronized (this) {
-        go = !closed;
+  private final class Unfinished implements Runnable {
+    private final Runnable task;
+    private volatile boolean begun;
+
+    Unfinished(Runnable task) {
+      this.task = task;
+    }
+
+    @Override
+    public void run() {
+      begun = true;
+      try {
+        boolean go;
+        synchronized (TaskGroup.this) {
+          go = !closed;
+        }
+        if (go) {
+          task.run();
+        }
+      } finally {
+        finished();
       }
-      if (go) {
-        task.run();
-      }
-    } finally {
-      finished();
     }
   }
 

@@ -64,6 +64,9 @@ public final class Workers {
    */
   private long level;
 
+  /** When a piece of work has ended last, of any lease. */
+  private volatile long lastEnded = System.nanoTime();
+
   /**
    * @param name a part of the threads' names
    * @param count how many threads there are while there is a lease
@@ -124,19 +127,26 @@ public final class Workers {
   }
 
   private void work(Crew ours) {
-    for (Assignment next = await(ours); next != null; next = await(ours)) {
-      Lease lease = next.lease();
-      long start = System.nanoTime();
-      try {
-        next.work().run();
-      } catch (Throwable e) {
-        LOG.error("A piece of work threw, which it must not. This is a bug.", e);
-        tell(lease, e);
-      }
-      if (!ended(lease, System.nanoTime() - start)) {
-        return; // it was given up, and another thread has taken this one's place
-      }
+    while (runNext(ours)) {
+      // Nothing of a piece of work is kept while its worker waits for the next.
     }
+  }
+
+  /** Runs a piece of work, once there is one; false when the worker is to end. */
+  private boolean runNext(Crew ours) {
+    Assignment next = await(ours);
+    if (next == null) {
+      return false;
+    }
+    long start = System.nanoTime();
+    try {
+      next.work().run();
+    } catch (Throwable e) {
+      LOG.error("A piece of work threw, which it must not. This is a bug.", e);
+      tell(next.lease(), e);
+    }
+    // Where its lease has given it up, another thread has taken this one's place.
+    return ended(next.lease(), System.nanoTime() - start);
   }
 
   private static void tell(Lease lease, Throwable cause) {
@@ -236,6 +246,7 @@ public final class Workers {
       // Against one other source that always has work, this charge gives the share.
       lease.busyNanos += lease.share < 1 ? (long) (nanos * (1 - lease.share) / lease.share) : nanos;
       lease.running--;
+      lastEnded = System.nanoTime();
       workEnded.signalAll();
       return true;
     } finally {
@@ -270,6 +281,11 @@ public final class Workers {
       } finally {
         lock.unlock();
       }
+    }
+
+    /** How long ago a piece of anybody's work has ended, in nanoseconds. */
+    public long nanosSinceWorkEnded() {
+      return System.nanoTime() - lastEnded;
     }
 
     /** Runs a short task later, on a thread of its own, unless it is cancelled before. */

@@ -22,6 +22,7 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
+import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Plan;
 import org.labelstream.schedule.Row;
 
@@ -194,6 +195,7 @@ public final class TextGeneration implements Task {
       generation.advance(logits, row);
       row += sequences;
     }
+    generations.forEach(generation -> Faults.rethrowFatal(generation.fatal));
   }
 
   /** A text under way, and what becomes of it. */
@@ -206,6 +208,9 @@ public final class TextGeneration implements Task {
     private final KeyValueCache cache = new KeyValueCache();
     private volatile boolean done;
     private String failure;
+
+    /** What no text is to blame for; told once all of the batch have moved on. */
+    private Throwable fatal;
 
     Generation(String prompt, int[] promptTokens, boolean truncated, GenerationSettings settings) {
       this.prompt = prompt;
@@ -268,6 +273,7 @@ public final class TextGeneration implements Task {
           return;
         }
       } catch (RuntimeException | Error e) {
+        fatal = Faults.isFatal(e) ? e : null;
         failure = String.valueOf(e.getMessage());
       }
       release();

@@ -205,8 +205,12 @@ class ModelOperatorTest {
   }
 
   private void haveMemory() {
+    haveMemory(64 << 20);
+  }
+
+  private void haveMemory(long bytes) {
     runtime.close();
-    runtime = new EngineRuntime(1, 64 << 20);
+    runtime = new EngineRuntime(1, bytes);
   }
 
   @Test
@@ -250,6 +254,7 @@ class ModelOperatorTest {
     }
     before.close();
 
+    haveMemory(LIMIT); // a TaskManager with less than what is restored holds
     Stage after = stage(Order.KEY);
     after.initializeState(snapshot);
     after.open();

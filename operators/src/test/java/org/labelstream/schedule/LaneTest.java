@@ -723,4 +723,22 @@ class LaneTest {
     assertThat(behind.count).hasValue(0);
     gate.countDown();
   }
+
+  @Test
+  void aStageThatWaitsWhileOthersHaveTheWorkersHasNotFailed() throws Exception {
+    Lane busy = lane(new FakeTask(batch -> pause(40)), LONG);
+    List<Answers> answers = new ArrayList<>();
+    for (int i = 0; i < 40; i++) {
+      answers.add(submit(busy, new FakePlan(new FakeRow(1), new FakeRow(1))));
+    }
+    LaneSettings patient =
+        new LaneSettings(POLICY, LONG, Duration.ofMillis(60), 0.05); // fails after 120 ms
+    Lane back = lane(new FakeTask(batch -> {}), patient);
+    answers.add(submit(back, new FakePlan(new FakeRow(6))));
+
+    for (Answers answer : answers) {
+      assertThat(answer.get()).isInstanceOf(Prediction.class);
+    }
+    assertThat(failures).isEmpty();
+  }
 }
