@@ -19,7 +19,7 @@ Usage: scripts/bench.sh --explanations [OPTION...]
 
   --turns               the latency of short texts of four tasks (the ready models), with and without a document of 2,000
                         windows among each hundred of them, at six tenths of what the machine can do
-  --records N           how many records (default: 20,000, which take about twenty minutes)
+  --records N           how many records (default: 20,000, which take about ten minutes)
 
 Prints a table, with the bound of each ratio and whether it holds; the exit status is 0 either way. Takes about a
 quarter of an hour on two cores, which should have nothing else to do: measurements under which others took of the
