@@ -57,8 +57,8 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
   private transient LoadedModel gradients;
   private transient volatile Lane lane;
-  private transient volatile LayerIntegratedGradients explainer;
-  private transient volatile String unloadable;
+  private transient LayerIntegratedGradients explainer;
+  private transient String unloadable;
 
   /**
    * @param settings the pipeline's
@@ -101,7 +101,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
       return;
     }
     if (unloadable != null) {
-      throw new EngineException(unloadable); // once is enough: each try holds up the labels
+      throw new EngineException(unloadable); // once is enough: each try holds up all that are owed
     }
     Quadrature quadrature =
         explaining.steps() == null

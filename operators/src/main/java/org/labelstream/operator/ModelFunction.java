@@ -287,15 +287,11 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   /** Takes a record, whose result is completed later. */
   abstract void take(SourceRecord record, ResultFuture<T> future);
 
+  /** Hands a record's result to Flink. */
   final void complete(SourceRecord record, ResultFuture<T> future, T result) {
     if (host != null) {
       host.leaving(record, result);
     }
-    complete(future, result);
-  }
-
-  /** Hands a result to Flink. */
-  private void complete(ResultFuture<T> future, T result) {
     try {
       future.complete(List.of(result));
     } catch (RejectedExecutionException e) {

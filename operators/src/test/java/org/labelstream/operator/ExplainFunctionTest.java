@@ -17,13 +17,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.CyclicBarrier;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.apache.flink.api.common.typeutils.TypeSerializer;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
@@ -229,6 +227,7 @@ class ExplainFunctionTest {
   }
 
   /** Does something while no worker is free, so that what is owed stays owed. */
+  @SuppressWarnings("try") // it is there to be closed
   private static <T> T whileWorkersAreBusy(Callable<T> something) throws Exception {
     Workers workers;
     try (LoadedModel model =
@@ -237,40 +236,8 @@ class ExplainFunctionTest {
             DeviceChoice.CPU)) {
       workers = EngineRuntime.ofProcess().workers(model);
     }
-    int count = workers.count();
-    CountDownLatch begun = new CountDownLatch(count);
-    CountDownLatch end = new CountDownLatch(1);
-    AtomicInteger left = new AtomicInteger(count);
-    Workers.WorkSource source =
-        new Workers.WorkSource() {
-          @Override
-          public Runnable poll() {
-            left.decrementAndGet();
-            return () -> {
-              begun.countDown();
-              try {
-                end.await();
-              } catch (InterruptedException e) {
-                throw new AssertionError(e);
-              }
-            };
-          }
-
-          @Override
-          public long nanosUntilReady() {
-            return left.get() > 0 ? 0 : Long.MAX_VALUE;
-          }
-        };
-    try (Workers.Lease lease = workers.lease(source)) {
-      for (int i = 0; i < count; i++) {
-        lease.signal();
-      }
-      try {
-        assertThat(begun.await(60, TimeUnit.SECONDS)).isTrue();
-        return something.call();
-      } finally {
-        end.countDown();
-      }
+    try (BusyWorkers busy = new BusyWorkers(workers)) {
+      return something.call();
     }
   }
 

@@ -7,8 +7,6 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
@@ -23,7 +21,6 @@ import org.labelstream.model.ModelFolder;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.SourceRecord;
-import org.labelstream.schedule.Workers;
 import org.labelstream.task.TaskType.Order;
 
 /** What the operator does beside what the function does: admission, order by key, failing. */
@@ -160,40 +157,12 @@ class ModelOperatorTest {
     assertThatThrownBy(() -> stage.read(record(null, 0, "good"))).hasStackTraceContaining("heap");
   }
 
-  /** Keeps the one worker busy until the gate opens. */
-  private Workers.Lease busy(CountDownLatch gate) throws Exception {
-    Workers workers;
+  private BusyWorkers busy() throws Exception {
     try (LoadedModel model =
         runtime.lease(
             ModelFolder.read(Path.of(MODEL), ModelFolder.Verify.REQUIRED), DeviceChoice.CPU)) {
-      workers = runtime.workers(model);
+      return new BusyWorkers(runtime.workers(model));
     }
-    CountDownLatch begun = new CountDownLatch(1);
-    AtomicInteger left = new AtomicInteger(1);
-    Workers.Lease lease =
-        workers.lease(
-            new Workers.WorkSource() {
-              @Override
-              public Runnable poll() {
-                left.decrementAndGet();
-                return () -> {
-                  begun.countDown();
-                  try {
-                    gate.await();
-                  } catch (InterruptedException e) {
-                    throw new AssertionError(e);
-                  }
-                };
-              }
-
-              @Override
-              public long nanosUntilReady() {
-                return left.get() > 0 ? 0 : Long.MAX_VALUE;
-              }
-            });
-    lease.signal();
-    begun.await();
-    return lease;
   }
 
   private static List<Long> offsets(List<Outcome> outcomes, String key) {
@@ -237,10 +206,9 @@ class ModelOperatorTest {
   @Test
   void eachKeyKeepsItsOrderOverARestore() throws Exception {
     haveMemory();
-    CountDownLatch gate = new CountDownLatch(1);
     OperatorSubtaskState snapshot;
     Stage before = stage(Order.KEY);
-    Workers.Lease busy = busy(gate);
+    BusyWorkers busy = busy();
     try {
       before.open();
       for (int i = 0; i < 150; i++) {
@@ -249,7 +217,6 @@ class ModelOperatorTest {
       snapshot = before.snapshot(1, 1);
       assertThat(before.extractOutputValues()).isEmpty();
     } finally {
-      gate.countDown();
       busy.close();
     }
     before.close();
