@@ -54,6 +54,15 @@ final class Topics {
             .toList());
   }
 
+  /** Sends texts without keys, to one partition after the other. */
+  void sendTexts(String topic, List<String> texts, int partitions) {
+    List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
+    for (String text : texts) {
+      records.add(new ProducerRecord<>(topic, records.size() % partitions, null, bytes(text)));
+    }
+    send(records);
+  }
+
   /** All committed records of a topic, in the order of each partition. */
   List<ConsumerRecord<byte[], byte[]>> read(String topic) {
     List<ConsumerRecord<byte[], byte[]>> records = new ArrayList<>();

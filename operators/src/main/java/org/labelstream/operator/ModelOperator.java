@@ -1,9 +1,13 @@
 package org.labelstream.operator;
 
+import java.util.HashMap;
 import java.util.IdentityHashMap;
+import java.util.Map;
 import java.util.concurrent.RejectedExecutionException;
 import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.runtime.event.WatermarkEvent;
+import org.apache.flink.runtime.operators.coordination.OperatorEventGateway;
+import org.apache.flink.runtime.state.StateSnapshotContext;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
 import org.apache.flink.streaming.api.operators.Output;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
@@ -16,6 +20,8 @@ import org.apache.flink.streaming.runtime.tasks.ProcessingTimeService;
 import org.apache.flink.streaming.runtime.watermarkstatus.WatermarkStatus;
 import org.apache.flink.streaming.util.retryable.AsyncRetryStrategies;
 import org.apache.flink.util.OutputTag;
+import org.labelstream.operator.PositionsEvent.Position;
+import org.labelstream.operator.ReadPositions.Partition;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.schedule.InFlightBudget;
 
@@ -23,7 +29,8 @@ import org.labelstream.schedule.InFlightBudget;
  * Flink's async operator over a {@link ModelFunction}, with what only an operator can do: it takes
  * in no more records than the memory for texts in flight allows, from their arrival until they go
  * out, and lets results through while it waits; it tells the function when all restored records
- * have come; and it fails the task when the function says so.
+ * have come, and its coordinator, at each checkpoint, up to where all of them are out; and it fails
+ * the task when the function says so.
  */
 final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
     implements ModelFunction.Host {
@@ -32,14 +39,21 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
   private final transient ModelFunction<T> function;
   private final transient MailboxExecutor mailbox;
 
-  /** What records hold that have an outcome, by the outcome, until it has gone out. */
-  private final transient IdentityHashMap<Object, Long> leaving = new IdentityHashMap<>();
+  /** Records that have an outcome, by the outcome, until it has gone out. */
+  private final transient IdentityHashMap<Object, Held> leaving = new IdentityHashMap<>();
 
   /** What was reserved for records that have no outcome yet, by the record. */
   private final transient IdentityHashMap<SourceRecord, Long> taken = new IdentityHashMap<>();
 
+  /** Behind the last record of each partition that came since the operator started. */
+  private final transient Map<Partition, Long> next = new HashMap<>();
+
+  private final transient OperatorEventGateway coordinator;
   private transient InFlightBudget.Account account;
   private transient boolean restoring;
+
+  /** A record on its way out, and what it holds, in bytes. */
+  private record Held(SourceRecord record, long bytes) {}
 
   @SuppressWarnings("unchecked") // Flink's strategy of no retries has no type
   private ModelOperator(
@@ -62,6 +76,8 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
         mailbox);
     this.function = function;
     this.mailbox = mailbox;
+    this.coordinator =
+        parameters.getOperatorEventDispatcher().getOperatorEventGateway(getOperatorID());
     exit.operator = this;
   }
 
@@ -120,8 +136,40 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
     synchronized (leaving) {
       taken.put(value, bytes);
     }
+    next.merge(new Partition(value.topic(), value.partition()), value.offset() + 1, Math::max);
     function.memoryIsFull(full);
     super.processElement(record);
+  }
+
+  @Override
+  public void snapshotState(StateSnapshotContext context) throws Exception {
+    super.snapshotState(context);
+    tell(context.getCheckpointId());
+  }
+
+  @Override
+  public void endInput() throws Exception {
+    super.endInput(); // which waits until all are out
+    tell(PositionsEvent.FINISHED);
+  }
+
+  /** Tells the coordinator up to where all records are out. */
+  private void tell(long checkpoint) {
+    HashMap<Partition, Position> positions = new HashMap<>();
+    next.forEach(
+        (partition, offset) -> positions.put(partition, new Position(offset, Long.MAX_VALUE)));
+    synchronized (leaving) {
+      taken.keySet().forEach(record -> isInFlight(record, positions));
+      leaving.values().forEach(held -> isInFlight(held.record(), positions));
+    }
+    coordinator.sendEventToCoordinator(new PositionsEvent(checkpoint, positions));
+  }
+
+  private static void isInFlight(SourceRecord record, Map<Partition, Position> positions) {
+    positions.merge(
+        new Partition(record.topic(), record.partition()),
+        new Position(-1, record.offset()),
+        Position::and);
   }
 
   @Override
@@ -134,18 +182,18 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
     synchronized (leaving) {
       Long bytes = taken.remove(record);
       if (bytes != null) {
-        leaving.put(outcome, bytes);
+        leaving.put(outcome, new Held(record, bytes));
       }
     }
   }
 
   private void left(Object outcome) {
-    Long bytes;
+    Held held;
     synchronized (leaving) {
-      bytes = leaving.remove(outcome);
+      held = leaving.remove(outcome);
     }
-    if (bytes != null) {
-      account.release(bytes);
+    if (held != null) {
+      account.release(held.bytes());
     }
   }
 

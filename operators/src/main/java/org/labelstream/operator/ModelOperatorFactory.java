@@ -1,8 +1,11 @@
 package org.labelstream.operator;
 
+import org.apache.flink.runtime.jobgraph.OperatorID;
+import org.apache.flink.runtime.operators.coordination.OperatorCoordinator;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
+import org.apache.flink.streaming.api.operators.CoordinatedOperatorFactory;
 import org.apache.flink.streaming.api.operators.StreamOperator;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
 import org.apache.flink.streaming.api.operators.async.AsyncWaitOperatorFactory;
@@ -12,7 +15,8 @@ import org.labelstream.record.SourceRecord;
 import org.labelstream.task.TaskType.Order;
 
 /** The stages that run a model, as a job graph has them. */
-public final class ModelOperatorFactory<T> extends AsyncWaitOperatorFactory<SourceRecord, T> {
+public final class ModelOperatorFactory<T> extends AsyncWaitOperatorFactory<SourceRecord, T>
+    implements CoordinatedOperatorFactory<T> {
   private static final long serialVersionUID = 1L;
 
   private final ModelFunction<T> function;
@@ -74,6 +78,12 @@ public final class ModelOperatorFactory<T> extends AsyncWaitOperatorFactory<Sour
             mode,
             parameters.getProcessingTimeService(),
             getMailboxExecutor());
+  }
+
+  @Override
+  public OperatorCoordinator.Provider getCoordinatorProvider(String name, OperatorID id) {
+    return new PositionsCoordinator.Provider(
+        id, function.settings.pipeline(), function.getClass().getSimpleName());
   }
 
   @Override

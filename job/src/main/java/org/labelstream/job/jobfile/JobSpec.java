@@ -27,6 +27,11 @@ public record JobSpec(
     Map<String, String> flink,
     List<String> notices) {
 
+  /** The consumer group as which a pipeline reads. */
+  public String group(PipelineSpec pipeline) {
+    return consumer.get("group.id") + "-" + pipeline.name();
+  }
+
   /**
    * One pipeline.
    *

@@ -2,6 +2,7 @@ package org.labelstream.job.kafka;
 
 import java.time.Duration;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
@@ -9,6 +10,7 @@ import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.connector.kafka.sink.KafkaSink;
 import org.apache.flink.connector.kafka.source.KafkaSource;
 import org.apache.flink.connector.kafka.source.KafkaSourceBuilder;
+import org.apache.flink.connector.kafka.source.KafkaSourceOptions;
 import org.apache.flink.connector.kafka.source.enumerator.initializer.OffsetsInitializer;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SideOutputDataStream;
@@ -41,6 +43,8 @@ public final class KafkaPipelines {
    * refuse the connector's hour.
    */
   static final Duration TRANSACTION_TIMEOUT = Duration.ofMinutes(15);
+
+  private static final String COMMIT = KafkaSourceOptions.COMMIT_OFFSETS_ON_CHECKPOINT.key();
 
   private final JobSpec job;
 
@@ -111,10 +115,11 @@ public final class KafkaPipelines {
     Properties properties = properties(job.consumer());
     // What an aborted transaction wrote upstream never happened, so it gets no label.
     properties.putIfAbsent("isolation.level", "read_committed");
+    properties.put(COMMIT, "false"); // it would commit what it has read: see GroupOffsets
     KafkaSourceBuilder<SourceRecord> builder =
         KafkaSource.<SourceRecord>builder()
             .setProperties(properties)
-            .setGroupId(job.consumer().get("group.id") + "-" + pipeline.name())
+            .setGroupId(job.group(pipeline))
             .setKafkaSubscriber(new InputTopic(pipeline.inputTopic()))
             .setStartingOffsets(offsets(pipeline.start()))
             .setDeserializer(new KafkaSourceRecords());
@@ -159,7 +164,11 @@ public final class KafkaPipelines {
                     pipeline.deadLetterTopic(),
                     pipeline.explanationTopic(),
                     pipeline.order() == Order.PARTITION))
-            .build());
+            .build(),
+        "false".equals(job.consumer().get(COMMIT))
+            ? null
+            : new GroupOffsets.Group(
+                pipeline.name(), job.group(pipeline), new HashMap<>(job.consumer())));
   }
 
   private static Properties properties(Map<String, String> given) {

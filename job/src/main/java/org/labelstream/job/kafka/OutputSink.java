@@ -3,6 +3,7 @@ package org.labelstream.job.kafka;
 import java.io.IOException;
 import java.util.Collection;
 import java.util.List;
+import org.apache.flink.api.common.typeinfo.Types;
 import org.apache.flink.api.connector.sink2.Committer;
 import org.apache.flink.api.connector.sink2.CommitterInitContext;
 import org.apache.flink.api.connector.sink2.WriterInitContext;
@@ -37,10 +38,18 @@ final class OutputSink
 
   private static final Logger LOG = LoggerFactory.getLogger(OutputSink.class);
 
-  private final KafkaSink<OutputRecord> sink;
+  /** The operator behind the committer; Flink puts the sink's own name and uid before it. */
+  private static final String OFFSETS = "offsets";
 
-  OutputSink(KafkaSink<OutputRecord> sink) {
+  private final KafkaSink<OutputRecord> sink;
+  private final GroupOffsets.Group group;
+
+  /**
+   * @param group whose offsets follow what is out, or null where none do
+   */
+  OutputSink(KafkaSink<OutputRecord> sink, GroupOffsets.Group group) {
     this.sink = sink;
+    this.group = group;
   }
 
   @Override
@@ -76,6 +85,9 @@ final class OutputSink
   @Override
   public void addPostCommitTopology(DataStream<CommittableMessage<KafkaCommittable>> committed) {
     sink.addPostCommitTopology(committed);
+    if (group != null) {
+      committed.transform(OFFSETS, Types.VOID, new CommittedOperator.Factory(group)).uid(OFFSETS);
+    }
   }
 
   @Override

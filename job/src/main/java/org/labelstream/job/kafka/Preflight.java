@@ -87,7 +87,7 @@ public final class Preflight implements Serializable {
     static Pipeline of(JobSpec job, PipelineSpec pipeline) {
       return new Pipeline(
           pipeline.name(),
-          job.consumer().get("group.id") + "-" + pipeline.name(),
+          job.group(pipeline),
           pipeline.inputTopic(),
           pipeline.outputTopic(),
           pipeline.deadLetterTopic(),

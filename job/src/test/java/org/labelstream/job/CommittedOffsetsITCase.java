@@ -1,0 +1,234 @@
+package org.labelstream.job;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.labelstream.job.Topics.text;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
+import org.apache.flink.core.execution.JobClient;
+import org.apache.flink.core.execution.SavepointFormatType;
+import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.test.junit5.MiniClusterExtension;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.labelstream.job.jobfile.JobFile;
+import org.labelstream.job.jobfile.JobSpec;
+import org.labelstream.job.kafka.KafkaPipelines;
+import org.labelstream.kafka.LocalKafka;
+
+/** What a job leaves behind as its group's offsets, and what another start from them does. */
+class CommittedOffsetsITCase {
+
+  private static final Path SENTIMENT = Path.of("../model-assets/sentiment").toAbsolutePath();
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final int RECORDS = 200;
+  private static final Duration LIMIT = Duration.ofMinutes(2);
+
+  @RegisterExtension
+  static final MiniClusterExtension FLINK =
+      new MiniClusterExtension(
+          new MiniClusterResourceConfiguration.Builder()
+              .setNumberTaskManagers(1)
+              .setNumberSlotsPerTaskManager(3)
+              .build());
+
+  private static LocalKafka kafka;
+  private static Topics topics;
+
+  @TempDir Path folder;
+
+  @BeforeAll
+  static void start() throws Exception {
+    kafka = LocalKafka.start();
+    topics = new Topics(kafka.bootstrapServers());
+  }
+
+  @AfterAll
+  static void stop() {
+    kafka.close();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"at-least-once", "exactly-once"})
+  void whatWasWithTheModelWhenAJobWasCancelledIsReadAgain(String delivery) throws Exception {
+    String name = "cancelled-" + delivery;
+    createTopics(name);
+    sendTexts(name, "a long story ".repeat(300), RECORDS, ", \"parameters\": {\"stride\": 16}");
+
+    JobClient first = submit(name, delivery, "until: never", 2, "");
+    topics.readUntil(name + "-labels", labels -> labels.size() > 20, LIMIT);
+    awaitOffsets(name);
+    first.cancel().get(1, TimeUnit.MINUTES);
+    awaitEnd(first);
+    int before = ids(name + "-labels").size();
+    assertThat(before).as("labels before the cancellation").isLessThan(RECORDS);
+
+    submit(name, delivery, "until: latest", 2, "").getJobExecutionResult().get(2, TimeUnit.MINUTES);
+
+    assertThat(ids(name + "-labels")).as("texts with a label").hasSize(RECORDS);
+  }
+
+  @Test
+  void anExplanationThatIsOwedIsReadAgainToo() throws Exception {
+    String name = "owed";
+    createTopics(name);
+    sendTexts(name, "a good film, ".repeat(8), 40, ", \"explain\": true");
+    String explanations = "explanations: {topic: owed-why, steps: 200}";
+
+    JobClient first = submit(name, "at-least-once", "until: never", 1, explanations);
+    topics.readUntil(name + "-labels", labels -> labels.size() >= 40, LIMIT);
+    topics.readUntil(name + "-why", some -> some.size() > 2, LIMIT);
+    awaitOffsets(name);
+    first.cancel().get(1, TimeUnit.MINUTES);
+    awaitEnd(first);
+    assertThat(ids(name + "-why").size()).as("explanations before").isLessThan(40);
+
+    submit(name, "at-least-once", "until: latest", 1, explanations)
+        .getJobExecutionResult()
+        .get(2, TimeUnit.MINUTES);
+
+    assertThat(ids(name + "-why")).hasSize(40);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"at-least-once", "exactly-once"})
+  void aJobThatHasEndedLeavesNothingToRepeat(String delivery) throws Exception {
+    String name = "ended-" + delivery;
+    createTopics(name);
+    sendTexts(name, "a good film");
+
+    // Three subtasks for two partitions: one has nothing to read, and ends at once.
+    for (int run = 0; run < 2; run++) {
+      submit(name, delivery, "until: latest", 3, "")
+          .getJobExecutionResult()
+          .get(2, TimeUnit.MINUTES);
+    }
+
+    assertThat(topics.read(name + "-labels")).hasSize(RECORDS);
+    assertThat(offsets(name)).containsValues(RECORDS / 2L).hasSize(2);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"at-least-once", "exactly-once"})
+  void aJobThatWasStoppedLeavesNothingToRepeatOnceAllHasComeOut(String delivery) throws Exception {
+    String name = "stopped-" + delivery;
+    createTopics(name);
+    sendTexts(name, "a good film");
+    JobClient first = submit(name, delivery, "until: never", 2, "");
+    topics.readUntil(name + "-labels", labels -> labels.size() >= RECORDS, LIMIT);
+
+    first
+        .stopWithSavepoint(false, folder.toUri().toString(), SavepointFormatType.CANONICAL)
+        .get(1, TimeUnit.MINUTES);
+    submit(name, delivery, "until: latest", 2, "").getJobExecutionResult().get(2, TimeUnit.MINUTES);
+
+    assertThat(topics.read(name + "-labels")).hasSize(RECORDS);
+  }
+
+  private static void createTopics(String name) throws Exception {
+    kafka.createTopic(name, 2);
+    kafka.createTopic(name + "-labels", 2);
+    kafka.createTopic(name + "-dead", 1);
+    kafka.createTopic(name + "-why", 1);
+  }
+
+  private static void sendTexts(String name, String text) {
+    sendTexts(name, text, RECORDS, "");
+  }
+
+  private static void sendTexts(String name, String text, int count, String more) {
+    topics.sendTexts(
+        name,
+        IntStream.range(0, count)
+            .mapToObj(i -> "{\"id\": %d, \"text\": \"%s\"%s}".formatted(i, text, more))
+            .toList(),
+        2);
+  }
+
+  /** Waits until the group has offsets: those of a checkpoint that held records in flight. */
+  private static void awaitOffsets(String name) throws Exception {
+    long deadline = System.nanoTime() + LIMIT.toNanos();
+    while (offsets(name).isEmpty()) {
+      assertThat(System.nanoTime()).as("offsets come within %s", LIMIT).isLessThan(deadline);
+      Thread.sleep(50);
+    }
+  }
+
+  private static Map<Integer, Long> offsets(String name) throws Exception {
+    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+      Map<TopicPartition, OffsetAndMetadata> committed =
+          admin
+              .listConsumerGroupOffsets("group-" + name + "-sentiment")
+              .partitionsToOffsetAndMetadata()
+              .get();
+      Map<Integer, Long> offsets = new HashMap<>();
+      committed.forEach((partition, at) -> offsets.put(partition.partition(), at.offset()));
+      return offsets;
+    }
+  }
+
+  private static void awaitEnd(JobClient job) throws Exception {
+    while (!job.getJobStatus().get().isGloballyTerminalState()) {
+      Thread.sleep(50);
+    }
+  }
+
+  private static Set<Integer> ids(String topic) throws Exception {
+    Set<Integer> ids = new TreeSet<>();
+    for (ConsumerRecord<byte[], byte[]> record : topics.read(topic)) {
+      ids.add(JSON.readTree(text(record.value())).get("id").asInt());
+    }
+    return ids;
+  }
+
+  private static JobClient submit(
+      String name, String delivery, String until, int parallelism, String explanations)
+      throws Exception {
+    String text =
+        """
+        name: %1$s
+        pipelines:
+          - name: sentiment
+            model: %2$s
+            input: {topic: %1$s, %3$s}
+            output: {topic: %1$s-labels}
+            dead-letters: {topic: %1$s-dead}
+            parallelism: %4$d
+            %5$s
+        kafka:
+          common: {bootstrap.servers: "%6$s"}
+          consumer: {group.id: group-%1$s}
+        delivery: %7$s
+        flink: {execution.checkpointing.interval: 300ms}
+        """
+            .formatted(
+                name,
+                SENTIMENT,
+                until,
+                parallelism,
+                explanations,
+                kafka.bootstrapServers(),
+                delivery);
+    JobSpec job = JobFile.read("job.yaml", text, model -> model);
+    StreamExecutionEnvironment env = Main.environment(job);
+    KafkaPipelines.build(env, job);
+    return env.executeAsync(job.name());
+  }
+}
