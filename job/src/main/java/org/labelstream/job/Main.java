@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.apache.flink.client.program.ProgramParametrizationException;
+import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.PipelineOptions;
 import org.apache.flink.core.fs.FileSystem;
@@ -39,6 +40,11 @@ import picocli.CommandLine.Option;
 public final class Main {
 
   private static final long CHECKPOINT_INTERVAL_MS = 10_000;
+
+  private static final String NO_CHECKPOINTS_DIRECTORY =
+      "No execution.checkpointing.dir is known here. Unless the cluster has one, checkpoints stay in"
+          + " the JobManager's memory: they end with it, and a subtask has at most 4 MiB of texts in"
+          + " flight. Set it in the job file's section flink, or for the cluster.";
 
   @Option(
       names = {"--config", "--job-file"},
@@ -93,6 +99,11 @@ public final class Main {
     job.notices().forEach(System.err::println);
     StreamExecutionEnvironment env = environment(job);
     ask(job, env);
+    if (!env.getConfiguration()
+        .getOptional(CheckpointingOptions.CHECKPOINTS_DIRECTORY)
+        .isPresent()) {
+      System.err.println(NO_CHECKPOINTS_DIRECTORY);
+    }
     if (check) {
       System.out.println(config + " can run.");
       return;

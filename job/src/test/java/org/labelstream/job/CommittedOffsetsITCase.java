@@ -7,17 +7,21 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
+import org.apache.flink.api.common.JobStatus;
 import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.core.execution.SavepointFormatType;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.test.junit5.MiniClusterExtension;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
@@ -74,9 +78,9 @@ class CommittedOffsetsITCase {
 
     JobClient first = submit(name, delivery, "until: never", 2, "");
     topics.readUntil(name + "-labels", labels -> labels.size() > 20, LIMIT);
-    awaitOffsets(name);
+    await(() -> !offsets(name).isEmpty()); // of a checkpoint that held records in flight
     first.cancel().get(1, TimeUnit.MINUTES);
-    awaitEnd(first);
+    await(() -> first.getJobStatus().get().isGloballyTerminalState());
     int before = ids(name + "-labels").size();
     assertThat(before).as("labels before the cancellation").isLessThan(RECORDS);
 
@@ -95,9 +99,9 @@ class CommittedOffsetsITCase {
     JobClient first = submit(name, "at-least-once", "until: never", 1, explanations);
     topics.readUntil(name + "-labels", labels -> labels.size() >= 40, LIMIT);
     topics.readUntil(name + "-why", some -> some.size() > 2, LIMIT);
-    awaitOffsets(name);
+    await(() -> !offsets(name).isEmpty()); // of a checkpoint that held records in flight
     first.cancel().get(1, TimeUnit.MINUTES);
-    awaitEnd(first);
+    await(() -> first.getJobStatus().get().isGloballyTerminalState());
     assertThat(ids(name + "-why").size()).as("explanations before").isLessThan(40);
 
     submit(name, "at-least-once", "until: latest", 1, explanations)
@@ -142,6 +146,63 @@ class CommittedOffsetsITCase {
     assertThat(topics.read(name + "-labels")).hasSize(RECORDS);
   }
 
+  @Test
+  void whatIsStillInTheLogIsReadThoughTheSavepointsOffsetsAreNot() throws Exception {
+    String name = "retention";
+    createTopics(name);
+    String latest = "start: latest, until: never";
+    JobClient first = submit(name, "at-least-once", latest, 1, "");
+    await(() -> first.getJobStatus().get() == JobStatus.RUNNING);
+    // What comes before the source has looked for the end is not its own, so it is sent until it
+    // is.
+    await(
+        () -> {
+          topics.sendTexts(name, List.of("{\"id\": 0, \"text\": \"fine\"}"), 1);
+          topics.sendTexts(name, List.of("{\"id\": 0, \"text\": \"fine\"}"), 2);
+          return !topics.read(name + "-labels").isEmpty();
+        });
+    String savepoint =
+        first
+            .stopWithSavepoint(false, folder.toUri().toString(), SavepointFormatType.CANONICAL)
+            .get(1, TimeUnit.MINUTES);
+    sendTexts(name, "behind the savepoint, and removed");
+    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+      RecordsToDelete all = RecordsToDelete.beforeOffset(-1);
+      admin
+          .deleteRecords(Map.of(new TopicPartition(name, 0), all, new TopicPartition(name, 1), all))
+          .all()
+          .get();
+    }
+    topics.sendTexts(
+        name,
+        IntStream.range(1_000, 1_020)
+            .mapToObj(i -> "{\"id\": %d, \"text\": \"still there\"}".formatted(i))
+            .toList(),
+        2);
+
+    JobClient second =
+        submit(
+            name,
+            "at-least-once",
+            latest,
+            1,
+            "",
+            ", execution.state-recovery.path: \"" + savepoint + "\"");
+    try {
+      await(() -> ids(name + "-labels").size() >= 21);
+    } finally {
+      second.cancel().get();
+    }
+  }
+
+  private static void await(Callable<Boolean> condition) throws Exception {
+    long deadline = System.nanoTime() + LIMIT.toNanos();
+    while (!condition.call()) {
+      assertThat(System.nanoTime()).as("it comes to be within %s", LIMIT).isLessThan(deadline);
+      Thread.sleep(50);
+    }
+  }
+
   private static void createTopics(String name) throws Exception {
     kafka.createTopic(name, 2);
     kafka.createTopic(name + "-labels", 2);
@@ -162,15 +223,6 @@ class CommittedOffsetsITCase {
         2);
   }
 
-  /** Waits until the group has offsets: those of a checkpoint that held records in flight. */
-  private static void awaitOffsets(String name) throws Exception {
-    long deadline = System.nanoTime() + LIMIT.toNanos();
-    while (offsets(name).isEmpty()) {
-      assertThat(System.nanoTime()).as("offsets come within %s", LIMIT).isLessThan(deadline);
-      Thread.sleep(50);
-    }
-  }
-
   private static Map<Integer, Long> offsets(String name) throws Exception {
     try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
       Map<TopicPartition, OffsetAndMetadata> committed =
@@ -184,12 +236,6 @@ class CommittedOffsetsITCase {
     }
   }
 
-  private static void awaitEnd(JobClient job) throws Exception {
-    while (!job.getJobStatus().get().isGloballyTerminalState()) {
-      Thread.sleep(50);
-    }
-  }
-
   private static Set<Integer> ids(String topic) throws Exception {
     Set<Integer> ids = new TreeSet<>();
     for (ConsumerRecord<byte[], byte[]> record : topics.read(topic)) {
@@ -199,7 +245,18 @@ class CommittedOffsetsITCase {
   }
 
   private static JobClient submit(
-      String name, String delivery, String until, int parallelism, String explanations)
+      String name, String delivery, String input, int parallelism, String explanations)
+      throws Exception {
+    return submit(name, delivery, input, parallelism, explanations, "");
+  }
+
+  private static JobClient submit(
+      String name,
+      String delivery,
+      String input,
+      int parallelism,
+      String explanations,
+      String flink)
       throws Exception {
     String text =
         """
@@ -216,16 +273,17 @@ class CommittedOffsetsITCase {
           common: {bootstrap.servers: "%6$s"}
           consumer: {group.id: group-%1$s}
         delivery: %7$s
-        flink: {execution.checkpointing.interval: 300ms}
+        flink: {execution.checkpointing.interval: 300ms%8$s}
         """
             .formatted(
                 name,
                 SENTIMENT,
-                until,
+                input,
                 parallelism,
                 explanations,
                 kafka.bootstrapServers(),
-                delivery);
+                delivery,
+                flink);
     JobSpec job = JobFile.read("job.yaml", text, model -> model);
     StreamExecutionEnvironment env = Main.environment(job);
     KafkaPipelines.build(env, job);

@@ -8,6 +8,7 @@ import org.apache.flink.api.common.operators.MailboxExecutor;
 import org.apache.flink.runtime.event.WatermarkEvent;
 import org.apache.flink.runtime.operators.coordination.OperatorEventGateway;
 import org.apache.flink.runtime.state.StateSnapshotContext;
+import org.apache.flink.runtime.state.memory.MemoryBackendCheckpointStorageAccess;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
 import org.apache.flink.streaming.api.operators.Output;
 import org.apache.flink.streaming.api.operators.StreamOperatorParameters;
@@ -22,6 +23,7 @@ import org.apache.flink.streaming.util.retryable.AsyncRetryStrategies;
 import org.apache.flink.util.OutputTag;
 import org.labelstream.operator.PositionsEvent.Position;
 import org.labelstream.operator.ReadPositions.Partition;
+import org.labelstream.record.Header;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.schedule.InFlightBudget;
 
@@ -35,6 +37,16 @@ import org.labelstream.schedule.InFlightBudget;
 final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
     implements ModelFunction.Host {
   private static final long serialVersionUID = 1L;
+
+  /**
+   * What the stage's records may hold in a checkpoint that is kept in the JobManager's memory, in
+   * bytes: Flink takes 5 MiB of each state there, and 10 MiB in a message, in which another stage
+   * of the task may have its state too.
+   */
+  private static final long MOST_STATE_IN_MEMORY = 4 << 20;
+
+  /** What a record holds in a checkpoint beside its key, value and headers, at most. */
+  private static final int STATE_PER_RECORD = 512;
 
   private final transient ModelFunction<T> function;
   private final transient MailboxExecutor mailbox;
@@ -51,6 +63,10 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
   private final transient OperatorEventGateway coordinator;
   private transient InFlightBudget.Account account;
   private transient boolean restoring;
+  private transient long stateLimit;
+
+  /** What the records that are in would hold in a checkpoint, in bytes; of the task's thread. */
+  private transient long state;
 
   /** A record on its way out, and what it holds, in bytes. */
   private record Held(SourceRecord record, long bytes) {}
@@ -104,6 +120,10 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
   public void open() throws Exception {
     account = function.runtime().inFlight().open(this::wakeUp);
     function.beHostedBy(this);
+    stateLimit =
+        getContainingTask().getCheckpointStorage() instanceof MemoryBackendCheckpointStorageAccess
+            ? MOST_STATE_IN_MEMORY
+            : Long.MAX_VALUE;
     restoring = true;
     super.open(); // which also takes in what is restored
     restoring = false;
@@ -126,19 +146,37 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
     if (restoring) {
       account.reserve(bytes); // it was taken in once; order by key may need all before any goes out
     } else if (function.givesUpWhenFull()) {
-      full = !account.tryReserve(bytes);
+      full = !hasRoomFor(value) || !account.tryReserve(bytes);
       bytes = full ? 0 : bytes;
     } else {
-      while (!account.tryReserve(bytes)) {
+      while (!hasRoomFor(value) || !account.tryReserve(bytes)) {
         mailbox.yield();
       }
     }
+    state += stateBytes(value);
     synchronized (leaving) {
       taken.put(value, bytes);
     }
     next.merge(new Partition(value.topic(), value.partition()), value.offset() + 1, Math::max);
     function.memoryIsFull(full);
     super.processElement(record);
+  }
+
+  /** Whether a checkpoint could hold the record beside those that are in; a first one it must. */
+  private boolean hasRoomFor(SourceRecord record) {
+    return state == 0 || state + stateBytes(record) <= stateLimit;
+  }
+
+  private static long stateBytes(SourceRecord record) {
+    long bytes = STATE_PER_RECORD + length(record.key()) + length(record.value());
+    for (Header header : record.headers()) {
+      bytes += header.key().length() + length(header.value()) + Long.BYTES;
+    }
+    return bytes;
+  }
+
+  private static long length(byte[] bytes) {
+    return bytes == null ? 0 : bytes.length;
   }
 
   @Override
@@ -193,6 +231,7 @@ final class ModelOperator<T> extends AsyncWaitOperator<SourceRecord, T>
       held = leaving.remove(outcome);
     }
     if (held != null) {
+      state -= stateBytes(held.record());
       account.release(held.bytes());
     }
   }

@@ -139,6 +139,22 @@ class ModelOperatorTest {
   }
 
   @Test
+  void takesInNoMoreThanACheckpointInTheJobManagersMemoryCanHold() throws Exception {
+    haveMemory(1L << 30);
+    Stage stage = stage(Order.PARTITION);
+    stage.open();
+    String text = "a good film ".repeat(3_400); // 40 kB; the harness keeps checkpoints in memory
+    for (int i = 0; i < 200; i++) {
+      stage.read(record(null, i, text));
+    }
+
+    OperatorSubtaskState snapshot = stage.snapshot(1, 1);
+
+    assertThat(snapshot.getStateSize()).isBetween(1L << 20, 5L << 20);
+    assertThat(finish(stage)).hasSize(200);
+  }
+
+  @Test
   void failsTheTaskWithTheCauseAndTakesInNoMore() throws Exception {
     Stage stage = stage(Order.PARTITION);
     stage.open();

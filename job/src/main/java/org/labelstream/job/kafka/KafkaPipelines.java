@@ -16,10 +16,8 @@ import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.datastream.SideOutputDataStream;
 import org.apache.flink.streaming.api.datastream.SingleOutputStreamOperator;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
-import org.apache.kafka.clients.consumer.OffsetResetStrategy;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
-import org.labelstream.job.jobfile.JobSpec.Start;
 import org.labelstream.job.jobfile.KafkaProperties;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ModelOperatorFactory;
@@ -121,26 +119,12 @@ public final class KafkaPipelines {
             .setProperties(properties)
             .setGroupId(job.group(pipeline))
             .setKafkaSubscriber(new InputTopic(pipeline.inputTopic()))
-            .setStartingOffsets(offsets(pipeline.start()))
+            .setStartingOffsets(new StartingOffsets(pipeline.start()))
             .setDeserializer(new KafkaSourceRecords());
     if (pipeline.bounded()) {
       builder.setBounded(OffsetsInitializer.latest());
     }
     return builder.build();
-  }
-
-  @SuppressWarnings("deprecation") // the connector has no other way to name the strategy
-  private static OffsetsInitializer offsets(Start start) {
-    if (start instanceof Start.Earliest) {
-      return OffsetsInitializer.earliest();
-    }
-    if (start instanceof Start.Latest) {
-      return OffsetsInitializer.latest();
-    }
-    if (start instanceof Start.At at) {
-      return OffsetsInitializer.timestamp(at.time().toEpochMilli());
-    }
-    return OffsetsInitializer.committedOffsets(OffsetResetStrategy.EARLIEST);
   }
 
   private OutputSink sink(PipelineSpec pipeline) {
