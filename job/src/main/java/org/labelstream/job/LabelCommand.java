@@ -8,16 +8,19 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.apache.flink.util.ExceptionUtils;
 import org.labelstream.codec.EventCodec;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.job.file.LinePipeline;
+import org.labelstream.job.file.OutputException;
 import org.labelstream.job.report.ReportWriter;
 import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
+import org.labelstream.operator.PipelineException;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import picocli.CommandLine;
@@ -55,6 +58,9 @@ public final class LabelCommand implements Callable<Integer> {
       description = "The task's settings, such as '{\"top_k\": 2}'; a record's own win.")
   private String parameters;
 
+  /** What the shell reports of a command that wrote to a pipe which nobody reads: 128 + SIGPIPE. */
+  private static final int BROKEN_PIPE = 141;
+
   @Option(
       names = "--dead-letters",
       paramLabel = "FILE",
@@ -84,19 +90,32 @@ public final class LabelCommand implements Callable<Integer> {
     CommandLine commandLine = new CommandLine(new LabelCommand());
     commandLine.setExecutionExceptionHandler(
         (e, command, parsed) -> {
+          if (find(e, OutputException.class).filter(OutputException::isClosed).isPresent()) {
+            return BROKEN_PIPE;
+          }
           System.err.println(sentence(e));
           return 1;
         });
     System.exit(commandLine.execute(args));
   }
 
+  private static <T extends Throwable> Optional<T> find(Throwable e, Class<T> type) {
+    return ExceptionUtils.findSerializedThrowable(e, type, LabelCommand.class.getClassLoader());
+  }
+
   private static String sentence(Exception e) {
     if (e instanceof InvalidModelException || e instanceof IllegalArgumentException) {
       return e.getMessage();
     }
-    Throwable cause =
-        ExceptionUtils.stripException(
-            e, org.apache.flink.runtime.client.JobExecutionException.class);
+    // Ours are sentences; what is within them is for developers.
+    Optional<? extends Exception> ours =
+        find(e, PipelineException.class)
+            .<Exception>map(failure -> failure)
+            .or(() -> find(e, OutputException.class));
+    if (ours.isPresent()) {
+      return ours.get().getMessage();
+    }
+    Throwable cause = e;
     while (cause.getCause() != null) {
       cause = cause.getCause();
     }
@@ -113,6 +132,10 @@ public final class LabelCommand implements Callable<Integer> {
       throw new IllegalArgumentException("In --parameters, " + e.getMessage(), e);
     }
     for (String file : files) {
+      if (Files.isDirectory(Path.of(file))) {
+        throw new IllegalArgumentException(
+            file + " is a folder: give the files in it, as " + file + "/*.txt");
+      }
       if (!file.equals("-") && !Files.isReadable(Path.of(file))) {
         throw new IllegalArgumentException(file + " cannot be read: check the path");
       }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -14,6 +15,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -91,6 +93,30 @@ class LabelCommandITCase {
     assertThat(JSON.readTree(dead.toFile()).get("error.code").asText()).isEqualTo("not_utf8");
   }
 
+  /** As {@code label.sh … | head -1}. */
+  @Test
+  void endsQuietlyWhenNobodyReadsWhatItWrites() throws Exception {
+    Path texts = Files.writeString(folder.resolve("many.txt"), "a good film\n".repeat(20_000));
+    scripts.run("label.sh", SENTIMENT, texts.toString(), "--help").succeeded(); // all is built
+    Path err = folder.resolve("err.txt");
+    ProcessBuilder command =
+        new ProcessBuilder(
+                Script.ROOT.resolve("scripts/label.sh").toString(), SENTIMENT, texts.toString())
+            .directory(Script.ROOT.toFile())
+            .redirectError(err.toFile());
+    command
+        .environment()
+        .put("LABELSTREAM_STATE", Path.of("target/label-state").toAbsolutePath().toString());
+    Process process = command.start();
+    try (BufferedReader out = process.inputReader()) {
+      assertThat(out.readLine()).contains("a good film");
+    }
+
+    assertThat(process.waitFor(2, TimeUnit.MINUTES)).isTrue();
+    assertThat(Files.readString(err)).isEmpty();
+    assertThat(process.exitValue()).as("128 + SIGPIPE, as of other commands").isEqualTo(141);
+  }
+
   @Test
   void tellsInASentenceWhatItCannotDo() throws Exception {
     Script.Result noModel = scripts.run("label.sh", "no/such/model");
@@ -111,6 +137,13 @@ class LabelCommandITCase {
     Script.Result noFile = scripts.run("label.sh", SENTIMENT, "missing.txt");
     assertThat(noFile.status()).isEqualTo(1);
     assertThat(noFile.errLines()).singleElement().asString().contains("missing.txt");
+
+    Script.Result notAFile = scripts.run("label.sh", SENTIMENT, folder.toString());
+    assertThat(notAFile.status()).isEqualTo(1);
+    assertThat(notAFile.errLines())
+        .singleElement()
+        .asString()
+        .contains(folder + " is a folder", folder + "/*.txt");
 
     Script.Result wrongUse = scripts.run("label.sh");
     assertThat(wrongUse.status()).isEqualTo(2);

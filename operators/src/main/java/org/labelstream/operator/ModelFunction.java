@@ -164,11 +164,11 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
         | IllegalArgumentException
         | LinkageError e) {
       if (LoadFailure.of(e, settings.modelSha256() != null) == LoadFailure.PASSING) {
-        throw new IOException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
+        throw new PipelineException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
       }
       // What is wrong here stays wrong however often the job restarts.
       throw new SuppressRestartsException(
-          new IllegalStateException(
+          new PipelineException(
               "Pipeline " + settings.pipeline() + " cannot start: " + reason(e), e));
     }
   }
@@ -268,17 +268,19 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     LOG.error("Pipeline {} cannot go on", settings.pipeline(), cause);
     failure = cause;
     if (host != null) {
-      host.failed(
-          new IllegalStateException(
-              "Pipeline " + settings.pipeline() + " cannot go on: " + cause, cause));
+      host.failed(cannotGoOn(cause));
     }
+  }
+
+  private PipelineException cannotGoOn(Throwable cause) {
+    return new PipelineException(
+        "Pipeline " + settings.pipeline() + " cannot go on: " + cause, cause);
   }
 
   @Override
   public final void asyncInvoke(SourceRecord record, ResultFuture<T> future) throws Exception {
     if (failure != null) {
-      throw new IllegalStateException(
-          "Pipeline " + settings.pipeline() + " cannot go on: " + failure, failure);
+      throw cannotGoOn(failure);
     }
     metrics.came();
     take(record, future);

@@ -159,7 +159,7 @@ class ModelOperatorTest {
     Stage stage = stage(Order.PARTITION);
     stage.open();
     OutOfMemoryError cause = new OutOfMemoryError("Java heap space");
-    stage.getEnvironment().setExpectedExternalFailureCause(IllegalStateException.class);
+    stage.getEnvironment().setExpectedExternalFailureCause(PipelineException.class);
 
     stage.function.lane().failed(cause);
 

@@ -33,7 +33,7 @@ final class LineSink implements Sink<OutputRecord> {
 
   @Override
   public SinkWriter<OutputRecord> createWriter(WriterInitContext context) throws IOException {
-    return new Writer(open());
+    return new Writer(target, open());
   }
 
   private OutputStream open() throws IOException {
@@ -45,27 +45,34 @@ final class LineSink implements Sink<OutputRecord> {
   }
 
   private static final class Writer implements SinkWriter<OutputRecord> {
+    private final String target;
     private final OutputStream out;
 
-    Writer(OutputStream out) {
+    Writer(String target, OutputStream out) {
+      this.target = target;
       this.out = new BufferedOutputStream(out, 1 << 16);
     }
 
     @Override
     public void write(OutputRecord record, Context context) throws IOException {
-      out.write(OutputLine.of(record));
-      out.write('\n');
-      out.flush();
+      try {
+        out.write(OutputLine.of(record));
+        out.write('\n');
+        out.flush();
+      } catch (IOException e) {
+        throw new OutputException(target, e);
+      }
     }
 
     @Override
-    public void flush(boolean endOfInput) throws IOException {
-      out.flush();
+    public void flush(boolean endOfInput) {
+      // Each line is out when it is written.
     }
 
     @Override
-    public void close() throws IOException {
-      out.flush(); // and not closed: standard output belongs to the JVM
+    public void close() {
+      // Standard output belongs to the JVM. What could not be written cannot be now either, and
+      // Flink would end its TaskManager for a second exception.
     }
   }
 }
