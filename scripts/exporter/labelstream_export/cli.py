@@ -92,6 +92,21 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--force", action="store_true", help="replace FOLDER if it exists; its README.md is kept"
     )
+    parser.add_argument(
+        "--traced-minutes",
+        default=30,
+        type=_amount,
+        metavar="N",
+        help="how long the traced module of an archive may be run, in a process of its own: it is "
+        "code (default: 30)",
+    )
+    parser.add_argument(
+        "--traced-memory",
+        default=16,
+        type=_amount,
+        metavar="GIB",
+        help="how much memory it may take (default: 16)",
+    )
     options = parser.parse_args(arguments)
     if options.verify is None and (options.checkpoint is None or options.output is None):
         parser.error("give CHECKPOINT and --output FOLDER, or --verify FOLDER")
@@ -124,6 +139,8 @@ def main(arguments: Sequence[str]) -> int:
             yardstick=Yardstick(options.agreement, options.min_agreement),
             explanations=options.explanations,
             force=options.force,
+            traced_minutes=options.traced_minutes,
+            traced_memory=options.traced_memory,
         )
     except ExportError as error:
         return _fail(str(error))
@@ -171,6 +188,16 @@ def _tokens(number: str) -> int:
     if not number.isascii() or not number.isdigit() or int(number) < 3:
         raise argparse.ArgumentTypeError(f"'{number}' is not a number of tokens: give 3 or more")
     return int(number)
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0
+    if not 0 < amount < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+    return amount
 
 
 def _share(number: str) -> float:

@@ -15,6 +15,7 @@ from transformers.utils import logging
 from labelstream_export import folder as files
 from labelstream_export.again import probe_batches, probes
 from labelstream_export.agreement import BUILT_IN, Yardstick, measure
+from labelstream_export.apart import GIB, Bounds, run_apart
 from labelstream_export.archive import write_module
 from labelstream_export.card import card
 from labelstream_export.checkpoint import (
@@ -68,6 +69,8 @@ def export(
     yardstick: Yardstick = BUILT_IN,
     explanations: bool = True,
     force: bool = False,
+    traced_minutes: float = 30,
+    traced_memory: float = 16,
 ) -> None:
     """Writes a model folder, checked against the checkpoint.
 
@@ -88,6 +91,8 @@ def export(
             goes on without them, and says so.
         force: whether to replace ``output``, a model folder or one with nothing but a card; its
             ``README.md`` is kept.
+        traced_minutes: how long an archive's traced module may be run: it is code.
+        traced_memory: how much memory it may take, in GiB.
 
     Raises:
         ExportError: the export cannot be done, or its result does not agree with the checkpoint.
@@ -111,7 +116,16 @@ def export(
             made = Path(scratch) / "model"
             made.mkdir()
             if loaded is None:
-                _write_traced(archive, made, precision, max_length)
+                size = archive.serialized.stat().st_size
+                run_apart(
+                    Bounds(traced_minutes, traced_memory, 4 * size + GIB),
+                    f"the traced module {archive.serialized.name}",
+                    _write_traced,
+                    archive,
+                    made,
+                    precision,
+                    max_length,
+                )
             else:
                 _write(loaded, task, made, precision, max_length, yardstick, explanations, archive)
             check_folder(made)
@@ -256,7 +270,8 @@ def _write(
 
 
 def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | None) -> None:
-    """The module of an archive, with outputs as its task has them here."""
+    """The module of an archive, with outputs as its task has them here; it is run."""
+    _silence()
     if precision != "fp32":
         raise ExportError(
             f"the archive {archive.name} holds a traced module, which can only be taken as it is: "

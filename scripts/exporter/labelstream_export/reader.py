@@ -31,8 +31,18 @@ TEXTS_OR_NULL = (
     "torchserve",
     "explain",
 )
-WHOLE = ("max_length",)
-WHOLE_OR_NULL = ("num_labels", "pad_token_id", "unk_token_id", "cls_token_id", "bos_token_id")
+PRECISIONS = ("fp32", "bf16", "int8")
+# The range of each number: beyond what any model has.
+MOST_TOKENS = 2**24
+WHOLE = {"max_length": (1, MOST_TOKENS)}
+WHOLE_OR_NULL = {
+    "num_labels": (0, 2**20),
+    "pad_token_id": (0, MOST_TOKENS),
+    "unk_token_id": (0, MOST_TOKENS),
+    "cls_token_id": (0, MOST_TOKENS),
+    "bos_token_id": (0, MOST_TOKENS),
+}
+CACHE = {"layers": (1, 2**10), "heads": (1, 2**12), "head_dim": (1, 2**12)}
 LISTS = ("inputs", "methods")
 # The range of each number that generation takes from the folder.
 WHOLE_SETTINGS = {
@@ -95,10 +105,17 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         value = manifest.get(name)
         if not (isinstance(value, str) or (value is None and name in TEXTS_OR_NULL)):
             raise _wrong("labelstream.json", name, "a text")
-    for name in (*WHOLE, *WHOLE_OR_NULL):
-        value = manifest.get(name)
-        if not (_is_whole(value, 0) or (value is None and name in WHOLE_OR_NULL)):
-            raise _wrong("labelstream.json", name, "a whole number of 0 or more")
+    if manifest["precision"] not in PRECISIONS:
+        raise _wrong("labelstream.json", "precision", f"one of {', '.join(PRECISIONS)}")
+    for name, bounds in {**WHOLE, **WHOLE_OR_NULL}.items():
+        if not (manifest.get(name) is None and name in WHOLE_OR_NULL):
+            _check_whole(manifest.get(name), name, bounds)
+    cache = manifest.get("cache")
+    if cache is not None:
+        if not isinstance(cache, dict):
+            raise _wrong("labelstream.json", "cache", "layers, heads and head_dim")
+        for name, bounds in CACHE.items():
+            _check_whole(cache.get(name), f"cache.{name}", bounds)
     for name in LISTS:
         if not manifest.get(name) or not isinstance(manifest[name], list):
             raise _wrong("labelstream.json", name, "a list of names")
@@ -110,6 +127,12 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     ends = manifest.get("eos_token_ids") or []
     if not all(type(end) is int for end in ends):
         raise _wrong("labelstream.json", "eos_token_ids", "whole numbers")
+
+
+def _check_whole(value: Any, name: str, bounds: tuple[int, int]) -> None:
+    least, most = bounds
+    if not (_is_whole(value, least) and value <= most):
+        raise _wrong("labelstream.json", name, f"a whole number from {least} to {most}")
 
 
 def _check_config(file: Path, manifest: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Task:
     auto_class: str
     labelled: bool
     others: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Tasks are compared by identity, in another process too."""
+        return find_task, (self.name,)
 
 
 SEQUENCE_CLASSIFICATION = Task(

@@ -22,12 +22,15 @@ from typing import IO, Any
 
 import yaml
 
+from labelstream_export.apart import GIB
 from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.tasks import TEXT_GENERATION, Task, find_task
 
 MANIFEST = PurePosixPath("MAR-INF/MANIFEST.json")
 MOST_FILES = 10_000
-MOST_BYTES = 100 << 30
+# Weights hardly shrink when they are packed.
+MOST_TIMES = 20
+ALWAYS_BYTES = 1 << 30
 BLOCK = 1 << 20
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "merges.txt")
 # By which names transformers finds weights.
@@ -183,10 +186,18 @@ def _unpack(file: Path, folder: Path) -> None:
 
 
 def _unpack_all(file: Path, entries: Sequence[_Entry], folder: Path) -> None:
-    if len(entries) > MOST_FILES or sum(entry.size for entry in entries) > MOST_BYTES:
+    most = max(ALWAYS_BYTES, MOST_TIMES * file.stat().st_size)
+    total = sum(entry.size for entry in entries)
+    if len(entries) > MOST_FILES or total > most:
         raise ExportError(
-            f"{file} holds more than {MOST_FILES} files or {MOST_BYTES >> 30} GiB: it is no "
-            "model archive"
+            f"{file.name} unpacks to {len(entries)} files of {total / GIB:.1f} GiB in all, more "
+            f"than {MOST_FILES} files or {most / GIB:.1f} GiB: it is no model archive"
+        )
+    free = shutil.disk_usage(folder).free
+    if total > free:
+        raise ExportError(
+            f"{file.name} unpacks to {total / GIB:.1f} GiB, but {folder.parent} has "
+            f"{free / GIB:.1f} GiB free: set TMPDIR to a folder with more"
         )
     for entry in entries:
         path = PurePosixPath(entry.name)

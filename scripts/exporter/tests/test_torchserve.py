@@ -6,6 +6,7 @@ import json
 import stat
 import tarfile
 import zipfile
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,47 @@ def test_links_and_too_much_are_refused(tmp_path, monkeypatch):
         archive.writestr(link, "/etc/passwd")
     refuse(tmp_path / "bad.mar", tmp_path, "would be written elsewhere")
     with zipfile.ZipFile(tmp_path / "large.mar", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(100_000))
-    monkeypatch.setattr(torchserve, "MOST_BYTES", 99_999)
-    refuse(tmp_path / "large.mar", tmp_path, "holds more than")
+        archive.writestr("zeros", bytes(1_000_000))  # a thousand times what is packed
+    monkeypatch.setattr(torchserve, "ALWAYS_BYTES", 99_999)
+    refuse(tmp_path / "large.mar", tmp_path, "it is no model archive")
+    monkeypatch.setattr(torchserve, "ALWAYS_BYTES", 1 << 40)
+    usage = namedtuple("usage", "total used free")(1 << 40, 1 << 40, 500_000)
+    monkeypatch.setattr(torchserve.shutil, "disk_usage", lambda folder: usage)
+    refuse(tmp_path / "large.mar", tmp_path, "set TMPDIR to a folder with more")
+
+
+class Loops(torch.nn.Module):
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        while input_ids.size(0) > 0:
+            input_ids = input_ids + attention_mask
+        return input_ids
+
+
+class Eats(torch.nn.Module):
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return torch.zeros([4 << 30]) + input_ids.size(0)
+
+
+class Writes(torch.nn.Module):
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return torch.from_file("large.bin", True, 1 << 30, dtype=torch.float)
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence", "bounds"),
+    [
+        (Loops(), "has not ended within 0.2 minutes", {"traced_minutes": 0.2}),
+        (Eats(), "needs more than 1 GiB of memory", {"traced_memory": 1}),
+        (Writes(), "File too large|large.bin|ended its process", {}),
+    ],
+    ids=["loops", "eats", "writes"],
+)
+def test_a_traced_module_is_code_and_gets_bounds(tmp_path, monkeypatch, module, sentence, bounds):
+    monkeypatch.chdir(tmp_path)
+    archive = unpacked(tmp_path, save_mode="torchscript")
+    torch.jit.script(module).save(archive / "traced_model.pt")
+
+    refuse(archive, tmp_path, sentence, **bounds)
+
+    written = tmp_path / "large.bin"
+    assert not written.exists() or written.stat().st_size < 2 << 30

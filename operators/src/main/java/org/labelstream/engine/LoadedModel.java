@@ -9,6 +9,8 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.training.ParameterStore;
 import java.util.Arrays;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.labelstream.model.ModelFolder;
 
 /**
@@ -23,6 +25,8 @@ import org.labelstream.model.ModelFolder;
  * with every thread that ever does: call it from {@link org.labelstream.schedule.Workers}.
  */
 public final class LoadedModel implements AutoCloseable {
+
+  private static final Pattern TORCHSCRIPT_ERROR = Pattern.compile("(?:[A-Za-z.]+Error): (.+)");
 
   private final Models models;
   private final ModelFolder folder;
@@ -196,15 +200,20 @@ public final class LoadedModel implements AutoCloseable {
     return values;
   }
 
-  /** The first line of what went wrong: libtorch's messages carry a native stack trace below it. */
+  /**
+   * What went wrong, in a line: libtorch's messages carry a native stack trace below the first, and
+   * those of TorchScript a trace of its code above the last.
+   */
   static String firstLine(Throwable e) {
     String message = e.getMessage() == null ? e.toString() : e.getMessage();
-    return message
-        .lines()
-        .map(String::strip)
-        .filter(line -> !line.isEmpty())
-        .findFirst()
-        .orElse("no reason given");
+    List<String> lines = message.lines().map(String::strip).filter(s -> !s.isEmpty()).toList();
+    for (int i = lines.size() - 1; i > 0; i--) {
+      Matcher error = TORCHSCRIPT_ERROR.matcher(lines.get(i));
+      if (error.matches()) {
+        return error.group(1);
+      }
+    }
+    return lines.isEmpty() ? "no reason given" : lines.get(0);
   }
 
   /** Gives the lease back; the last one frees the model. */

@@ -3,11 +3,19 @@ package org.labelstream.engine;
 import ai.djl.Device;
 import ai.djl.MalformedModelException;
 import ai.djl.Model;
+import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.labelstream.model.ModelFolder;
+import org.labelstream.schedule.Threads;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -21,11 +29,27 @@ final class Models {
 
   private static final Logger LOG = LoggerFactory.getLogger(Models.class);
 
+  /** How long a model may load, its first run included. */
+  private static final Duration LOAD_WITHIN = Duration.ofMinutes(10);
+
   private final EngineRuntime runtime;
+  private final Loader loader;
+  private final Duration within;
   private final Map<Key, Shared> loaded = new HashMap<>();
 
   Models(EngineRuntime runtime) {
+    this(runtime, Models::load, LOAD_WITHIN);
+  }
+
+  Models(EngineRuntime runtime, Loader loader, Duration within) {
     this.runtime = runtime;
+    this.loader = loader;
+    this.within = within;
+  }
+
+  /** Loads what is shared. */
+  interface Loader {
+    void load(Shared shared, ModelFolder folder);
   }
 
   /** A folder by its name and content: fetched twice, it is one. */
@@ -35,6 +59,15 @@ final class Models {
   static final class Shared {
     private final Key key;
     private int leases;
+
+    private final AtomicBoolean isLoading = new AtomicBoolean();
+    private final CompletableFuture<Void> outcome = new CompletableFuture<>();
+
+    @GuardedBy("this")
+    private boolean isLoaded;
+
+    @GuardedBy("this")
+    private boolean isFree;
 
     // Both are set by load, before anybody has a lease.
     @SuppressWarnings("NullAway.Init")
@@ -65,17 +98,72 @@ final class Models {
       return key.device();
     }
 
-    private synchronized void load(ModelFolder folder) {
-      if (module == null) {
-        Models.load(this, folder);
+    /**
+     * Loads the model, or waits until another has. It loads on a thread of its own: native code
+     * cannot be interrupted, and a task that cannot be cancelled ends its TaskManager.
+     *
+     * @throws EngineException when it cannot be loaded, or not in time
+     */
+    private void load(ModelFolder folder, Loader loader, Duration within) {
+      if (isLoading.compareAndSet(false, true)) {
+        Threads.daemon("labelstream-load-" + folder.name(), () -> load(folder, loader)).start();
+      }
+      try {
+        outcome.get(within.toMillis(), TimeUnit.MILLISECONDS);
+      } catch (ExecutionException e) {
+        Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
+        throw cause instanceof EngineException known
+            ? known
+            : new EngineException(folder.path() + " cannot be loaded: " + cause, cause);
+      } catch (TimeoutException e) { // not a cause: what waits for no store does not pass by itself
+        throw new EngineException(
+            folder.path().resolve(key.file())
+                + " has not loaded and run once within "
+                + within.toSeconds()
+                + " s; its thread goes on, for it cannot be interrupted: see whether the module ever"
+                + " ends, and restart the TaskManager to be rid of it");
+      } catch (InterruptedException e) {
+        Thread.currentThread().interrupt();
+        throw new EngineException("loading " + folder.path() + " was interrupted", e);
       }
     }
 
-    private synchronized void free() {
-      if (module != null) {
-        tokenizer.close();
-        module.close();
+    private void load(ModelFolder folder, Loader loader) {
+      Throwable failure = null;
+      try {
+        loader.load(this, folder);
+      } catch (Throwable e) {
+        failure = e;
       }
+      boolean isUnwanted;
+      synchronized (this) {
+        isLoaded = failure == null;
+        isUnwanted = isFree;
+      }
+      if (isUnwanted && failure == null) {
+        close();
+      }
+      if (failure == null) {
+        outcome.complete(null);
+      } else {
+        outcome.completeExceptionally(failure);
+      }
+    }
+
+    /** Frees the model, or sees to it that it is once it has loaded. */
+    private void free() {
+      synchronized (this) {
+        isFree = true;
+        if (!isLoaded) {
+          return;
+        }
+      }
+      close();
+    }
+
+    private void close() {
+      tokenizer.close();
+      module.close();
     }
   }
 
@@ -97,7 +185,7 @@ final class Models {
       shared.leases++;
     }
     try {
-      shared.load(folder);
+      shared.load(folder, loader, within);
       return new LoadedModel(this, folder, shared);
     } catch (RuntimeException | Error e) {
       giveBack(shared);
@@ -138,7 +226,7 @@ final class Models {
             .freezeParameters(true); // of embeddings gradients are taken, not of weights
       }
       tokenizer = TextTokenizer.load(folder);
-      warmUp(module, tokenizer, folder);
+      new FirstRun(module, tokenizer, folder).check();
       shared.module = module;
       shared.tokenizer = tokenizer;
       shared.loadMillis = (System.nanoTime() - start) / 1_000_000;
@@ -162,24 +250,5 @@ final class Models {
                   + "): export the checkpoint again",
               e);
     }
-  }
-
-  /**
-   * The first call switches the module to inference, which must not happen under another thread's
-   * call.
-   */
-  private static void warmUp(Model module, TextTokenizer tokenizer, ModelFolder folder) {
-    if (folder.manifest().cache() != null) {
-      try (KeyValueCache probe = new KeyValueCache()) {
-        int[][] anyToken = {{folder.manifest().padTokenId()}};
-        LoadedModel.step(module, folder, List.of(probe), List.<int[][]>of(anyToken));
-      }
-      return;
-    }
-    Tokens tokens = tokenizer.encode("", null);
-    if (tokens.length() == 0) { // a tokenizer without special tokens
-      tokens = tokenizer.encode("a", null);
-    }
-    LoadedModel.forward(module, folder, List.of(tokens));
   }
 }

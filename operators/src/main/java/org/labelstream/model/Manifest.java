@@ -76,9 +76,20 @@ public record Manifest(
    */
   private static final String PLAIN_NAME = "[^./\\\\:\\p{Cntrl}][^/\\\\:\\p{Cntrl}]*";
 
+  /** As many as no model has: tokens of a vocabulary, or of a text. */
+  private static final int MOST_TOKENS = 1 << 24;
+
+  private static final int MOST_LABELS = 1 << 20;
+
+  /** Before the module is asked, keys and values of one token must not take all memory. */
+  private static final int MOST_LAYERS = 1 << 10;
+
+  private static final int MOST_HEADS = 1 << 12;
+  private static final List<String> PRECISIONS = List.of("fp32", "bf16", "int8");
+
   static Manifest read(Path file) {
     Reader reader = new Reader(file, Document.readMapping(file));
-    int format = reader.integer("format", 0);
+    int format = reader.integer("format", 0, 0, Integer.MAX_VALUE);
     if (format != FORMAT) {
       throw new InvalidModelException(
           file
@@ -92,13 +103,13 @@ public record Manifest(
         reader.text("task"),
         reader.optionalText("architecture"),
         reader.optionalText("model_type"),
-        reader.text("precision"),
+        reader.precision(),
         reader.texts("inputs"),
         reader.texts("methods"),
-        reader.integer("num_labels", 0),
+        reader.integer("num_labels", 0, 0, MOST_LABELS),
         reader.optionalText("problem_type"),
-        reader.integer("max_length", -1),
-        reader.integer("pad_token_id", 0),
+        reader.integer("max_length", -1, 1, MOST_TOKENS),
+        reader.integer("pad_token_id", 0, 0, MOST_TOKENS),
         reader.content.get("do_lower_case") instanceof Boolean lower ? lower : null,
         reader.optionalText("embedding_name"),
         reader.optionalInteger("unk_token_id"),
@@ -128,19 +139,32 @@ public record Manifest(
       return content.get(key) == null ? null : text(key);
     }
 
-    int integer(String key, int ifAbsent) {
+    /**
+     * A whole number between two bounds.
+     *
+     * @param ifAbsent what stands for a number that is not there, or -1 where it must be
+     */
+    int integer(String key, int ifAbsent, int least, int most) {
       Object value = content.get(key);
       if (value == null && ifAbsent >= 0) {
         return ifAbsent;
       }
-      if (value instanceof Integer number && number >= 0) {
+      if (value instanceof Integer number && number >= least && number <= most) {
         return number;
       }
-      throw wrong(key, "a whole number");
+      throw wrong(key, "a whole number from " + least + " to " + most);
     }
 
     Integer optionalInteger(String key) {
-      return content.get(key) == null ? null : integer(key, 0);
+      return content.get(key) == null ? null : integer(key, 0, 0, MOST_TOKENS);
+    }
+
+    String precision() {
+      String precision = text("precision");
+      if (PRECISIONS.contains(precision)) {
+        return precision;
+      }
+      throw wrong("precision", "one of " + String.join(", ", PRECISIONS));
     }
 
     List<String> texts(String key) {
@@ -163,9 +187,9 @@ public record Manifest(
       if (content.get("cache") instanceof Map<?, ?> sizes) {
         Reader section = new Reader(file, sizes);
         return new Cache(
-            section.integer("layers", -1),
-            section.integer("heads", -1),
-            section.integer("head_dim", -1));
+            section.integer("layers", -1, 1, MOST_LAYERS),
+            section.integer("heads", -1, 1, MOST_HEADS),
+            section.integer("head_dim", -1, 1, MOST_HEADS));
       }
       throw wrong("cache", "layers, heads and head_dim");
     }

@@ -350,11 +350,11 @@ class ModelFolderTest {
     @CsvSource(
         delimiter = '|',
         value = {
-          "\"num_labels\": 3      | \"num_labels\": \"3\"   | a whole number  | num_labels | the text \"3\"",
-          "\"num_labels\": 3      | \"num_labels\": -1      | a whole number  | num_labels | the value -1",
-          "\"max_length\": 64     | \"max_length\": 6.5     | a whole number  | max_length | the value 6.5",
-          "\"max_length\": 64     | \"n\": 1                | a whole number  | max_length | nothing",
-          "\"pad_token_id\": 0    | \"pad_token_id\": 99999999999 | a whole number | pad_token_id | the value 99999999999",
+          "\"num_labels\": 3      | \"num_labels\": \"3\"   | a whole number from 0 to 1048576 | num_labels | the text \"3\"",
+          "\"num_labels\": 3      | \"num_labels\": -1      | a whole number from 0 to 1048576 | num_labels | the value -1",
+          "\"max_length\": 64     | \"max_length\": 6.5     | a whole number from 1 to 16777216 | max_length | the value 6.5",
+          "\"max_length\": 64     | \"n\": 1                | a whole number from 1 to 16777216 | max_length | nothing",
+          "\"pad_token_id\": 0    | \"pad_token_id\": 99999999999 | a whole number from 0 to 16777216 | pad_token_id | the value 99999999999",
           "\"precision\": \"fp32\" | \"precision\": 32      | a text          | precision  | the value 32",
           "\"task\":              | \"n\":                  | a text          | task       | nothing",
           "\"inputs\":            | \"n\":                  | a list of names | inputs     | nothing",

@@ -7,16 +7,27 @@ import static org.assertj.core.api.Assertions.catchThrowable;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.net.SocketTimeoutException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.zip.CRC32;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
+import java.util.zip.ZipOutputStream;
 import org.apache.flink.runtime.checkpoint.OperatorSubtaskState;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
@@ -410,8 +421,12 @@ class InferenceFunctionTest {
     }
 
     private Path copy() throws IOException {
+      return copy(Path.of(MODEL));
+    }
+
+    private Path copy(Path model) throws IOException {
       Path folder = Files.createDirectory(temporary.resolve("copy"));
-      try (Stream<Path> files = Files.list(Path.of(MODEL))) {
+      try (Stream<Path> files = Files.list(model)) {
         for (Path file : files.toList()) {
           Files.copy(file, folder.resolve(file.getFileName()));
         }
@@ -466,6 +481,87 @@ class InferenceFunctionTest {
           .isInstanceOf(SuppressRestartsException.class)
           .rootCause()
           .isNotNull();
+      stage.close();
+    }
+
+    @Test
+    void stopsTheJobWhereTheModelGivesAnotherNumberOfLogits() throws Exception {
+      Path folder = copy();
+      rewrite(folder.resolve("labelstream.json"), "\"num_labels\": 3", "\"num_labels\": 2");
+      rewrite(folder.resolve("model-config.yaml"), "num_labels: 3", "num_labels: 2");
+      Files.writeString(folder.resolve("index_to_name.json"), "{\"0\": \"A\", \"1\": \"B\"}");
+      rewrite(folder.resolve("labelstream.json"), "\"sha256\"", "\"sums\"");
+
+      stopsTheJob(
+          InferenceSettings.of("reviews", folder.toString()),
+          "the model of "
+              + folder
+              + " gives 3 logits, but its folder has num_labels: 2: export the checkpoint again");
+    }
+
+    @Test
+    void stopsTheJobWhereTheModelGivesNoNumbers() throws Exception {
+      Path folder = copy();
+      withoutNumbers(folder.resolve("model.pt"));
+      rewrite(folder.resolve("labelstream.json"), "\"sha256\"", "\"sums\"");
+
+      stopsTheJob(
+          InferenceSettings.of("reviews", folder.toString()),
+          "the model of "
+              + folder
+              + " gives no numbers (NaN) for a short text: its weights are damaged: export the checkpoint again");
+    }
+
+    /** Makes every weight a NaN: the tensors of a module are files of a zip archive. */
+    private void withoutNumbers(Path module) throws IOException {
+      ByteArrayOutputStream changed = new ByteArrayOutputStream();
+      try (ZipFile archive = new ZipFile(module.toFile());
+          ZipOutputStream out = new ZipOutputStream(changed)) {
+        for (ZipEntry entry : Collections.list(archive.entries())) {
+          byte[] content = archive.getInputStream(entry).readAllBytes();
+          if (entry.getName().matches(".*/(data|constants)/[0-9]+") && isOfFloats(content)) {
+            Arrays.fill(content, (byte) 0xFF); // as float32, a NaN
+          }
+          CRC32 sum = new CRC32();
+          sum.update(content);
+          ZipEntry stored = new ZipEntry(entry.getName());
+          stored.setMethod(ZipEntry.STORED);
+          stored.setSize(content.length);
+          stored.setCrc(sum.getValue());
+          out.putNextEntry(stored);
+          out.write(content);
+        }
+      }
+      Files.write(module, changed.toByteArray());
+    }
+
+    /** Whole numbers are none: as floats they are next to 0. */
+    private static boolean isOfFloats(byte[] content) {
+      FloatBuffer floats = ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
+      return IntStream.range(0, Math.min(16, floats.limit()))
+          .anyMatch(i -> Math.abs(floats.get(i)) > 1e-6 && Math.abs(floats.get(i)) < 10);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+      "layers, cannot label a short text",
+      "heads, cannot label a short text",
+      "bos_token_id, 'knows 300 tokens, and its folder has bos_token_id: 1000'",
+    })
+    void stopsTheJobWhereAGeneratorIsNotAsItsFolderSays(String field, String sentence)
+        throws Exception {
+      Path folder = copy(Path.of("src/test/resources/parity/gpt2-text_generation"));
+      Path manifest = folder.resolve("labelstream.json");
+      Files.writeString(
+          manifest,
+          Files.readString(manifest)
+              .replaceFirst("\"" + field + "\": [0-9]+", "\"" + field + "\": 1000"));
+      AsyncStage stage = stage(InferenceSettings.of("stories", folder.toString()));
+
+      Throwable e = catchThrowable(stage::open);
+
+      assertThat(e).isInstanceOf(SuppressRestartsException.class);
+      assertThat(e.getCause()).hasMessageContaining(sentence);
       stage.close();
     }
 
