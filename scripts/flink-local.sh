@@ -16,11 +16,17 @@ of its own, with the Labelstream bundle (engine, DJL, libtorch, tokenizers) in i
       --taskmanagers N    how many TaskManagers (default 1)
       --port N            port of the web UI and REST (default $LABELSTREAM_FLINK_PORT, otherwise 8081)
       --option KEY=VALUE  a Flink option for conf/config.yaml; may be repeated
+      --ha                high availability, with a ZooKeeper beside it: a JobManager that is killed and started again
+                          goes on with its jobs
+  taskmanager start|stop|kill|freeze|thaw N
+                        one TaskManager, by its number: start adds it, or brings it back; kill ends it as a fault would
+  jobmanager start|stop|kill
+                        the same for the JobManager
   stop                  ends all of its processes; jobs end with it
   status                says whether and where it runs (exit status 1 when it does not)
-  submit JOB_FILE [-- FLINK_RUN_OPTION...]
-                        submits the Labelstream job, and prints its id; after -- stand options of "flink run",
-                        as -s SAVEPOINT
+  submit [--resume] JOB_FILE [-- FLINK_RUN_OPTION...]
+                        submits the Labelstream job, and prints its id; --resume goes on from the newest checkpoint or
+                        savepoint of the job's name; after -- stand options of "flink run", as -s SAVEPOINT
   list                  lists jobs, also those that have ended
   cancel JOB_ID         cancels a job
   savepoint JOB_ID      takes a savepoint, and prints its path; the job goes on
@@ -35,6 +41,7 @@ CLUSTER="$STATE/flink"
 RUN="$CLUSTER/run"
 PORT_FILE="$RUN/port"
 JOBMANAGER_PID="$RUN/jobmanager.pid"
+ZOOKEEPER_PID="$RUN/zookeeper.pid"
 TEMPLATES="$ROOT/scripts/flink-local"
 
 # MiB. The JVM's limits follow from these, as they do in Flink's own start scripts.
@@ -117,7 +124,7 @@ java_options() {
 }
 
 start() {
-  local slots=4 taskmanagers=1 name number rpc_port option
+  local slots=4 taskmanagers=1 name number rpc_port option ha=
   local extra=()
   PORT="${LABELSTREAM_FLINK_PORT:-8081}"
   while [ $# -gt 0 ]; do
@@ -137,6 +144,10 @@ start() {
             ;;
         esac
         shift 2
+        ;;
+      --ha)
+        ha=yes
+        shift
         ;;
       *) misuse "start has no option $1" ;;
     esac
@@ -159,26 +170,17 @@ start() {
   # Apart for each REST port, so that two clusters that start at once do not look for the same.
   rpc_port="$(free_port $((20000 + PORT % 1000 * 10)))"
   make_conf "$rpc_port" "$slots"
+  if [ -n "$ha" ]; then start_zookeeper; fi
   for option in ${extra[@]+"${extra[@]}"}; do
     set_option "${option%%=*}" "${option#*=}"
   done
   printf '%s\n' "$PORT" >"$PORT_FILE"
 
-  export FLINK_CONF_DIR="$CLUSTER/conf"
-  export DJL_CACHE_DIR="$CLUSTER/djl" # natives are unpacked here, not into the user's home
-  # One thread for each of Labelstream's workers; glibc's arenas, one per thread, would look like a leak.
-  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
   say "Starting Flink ..."
-  java_options jobmanager
-  start_java "$JOBMANAGER_PID" "$CLUSTER/log/jobmanager.out" -Xmx512m -XX:MaxMetaspaceSize=256m "${OPTIONS[@]}" \
-    org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint --configDir "$CLUSTER/conf"
+  start_jobmanager
   number=1
   while [ "$number" -le "$taskmanagers" ]; do
-    name="taskmanager-$number"
-    java_options "$name"
-    start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
-      "-XX:MaxDirectMemorySize=$((FRAMEWORK_OFF_HEAP + TASK_OFF_HEAP + NETWORK))m" "${OPTIONS[@]}" \
-      org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$CLUSTER/conf"
+    start_taskmanager "$number"
     number=$((number + 1))
   done
 
@@ -192,6 +194,84 @@ start() {
     fail "Flink's $name ended while it was starting: $(innermost_cause "$CLUSTER/log/start.err") (see $CLUSTER/log/$name.log)"
   fi
   printf 'Flink runs: %s (slots: %s)\n' "$(url)" "$((slots * taskmanagers))"
+}
+
+java_environment() {
+  export FLINK_CONF_DIR="$CLUSTER/conf"
+  export DJL_CACHE_DIR="$CLUSTER/djl" # natives are unpacked here, not into the user's home
+  # One thread for each of Labelstream's workers; glibc's arenas, one per thread, would look like a leak.
+  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
+}
+
+start_jobmanager() {
+  java_environment
+  java_options jobmanager
+  start_java "$JOBMANAGER_PID" "$CLUSTER/log/jobmanager.out" -Xmx512m -XX:MaxMetaspaceSize=256m "${OPTIONS[@]}" \
+    org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint --configDir "$CLUSTER/conf"
+}
+
+# start_taskmanager NUMBER
+start_taskmanager() {
+  local name="taskmanager-$1"
+  java_environment
+  java_options "$name"
+  start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
+    "-XX:MaxDirectMemorySize=$((FRAMEWORK_OFF_HEAP + TASK_OFF_HEAP + NETWORK))m" "${OPTIONS[@]}" \
+    org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$CLUSTER/conf"
+}
+
+# start_zookeeper: the one that is in Flink's own jars, and what Flink has to know of it. What an earlier cluster left in
+# it is gone: its jobs would come back.
+start_zookeeper() {
+  local port
+  port="$(free_port $((30000 + PORT % 1000 * 10)))"
+  rm -rf "${CLUSTER:?}/zookeeper" "${CLUSTER:?}/ha"
+  mkdir -p "$CLUSTER/zookeeper" "$CLUSTER/ha"
+  cat >"$CLUSTER/conf/zoo.cfg" <<CONFIG
+tickTime=2000
+initLimit=10
+syncLimit=5
+dataDir=$CLUSTER/zookeeper
+clientPort=$port
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+server.1=127.0.0.1:2888:3888
+CONFIG
+  set_option high-availability.type zookeeper
+  set_option high-availability.zookeeper.quorum "127.0.0.1:$port"
+  set_option high-availability.storageDir "file://$CLUSTER/ha"
+  # A killed JobManager holds its leadership so long; over a network a second more does no harm, here it only waits.
+  set_option high-availability.zookeeper.client.session-timeout "6 s"
+  java_environment
+  java_options zookeeper
+  start_java "$ZOOKEEPER_PID" "$CLUSTER/log/zookeeper.out" -Xmx128m "-Dzookeeper.admin.enableServer=false" \
+    "${OPTIONS[@]}" org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer \
+    --zkConfigFile "$CLUSTER/conf/zoo.cfg" --peerId 1
+  wait_until 30 port_answers "$port" || fail "ZooKeeper does not answer within 30 s: see $CLUSTER/log/zookeeper.log."
+}
+
+# one_process COMMAND PID_FILE NAME START...: what a user does to one process of the cluster; START begins it.
+one_process() {
+  local command="$1" file="$2" name="$3" pid
+  shift 3
+  if [ "$command" = start ]; then
+    if running_pid "$file" >/dev/null; then fail "Flink's $name runs already."; fi
+    find_java
+    "$@"
+    printf "Flink's %s has been started\n" "$name"
+    return
+  fi
+  pid="$(running_pid "$file")" || fail "Flink's $name is not running."
+  case "$command" in
+    stop) stop_java "$file" "Flink's $name" ;;
+    kill)
+      kill -KILL "$pid"
+      wait_until 10 is_gone "$file" || fail "Flink's $name (process $pid) was killed and is still there."
+      rm -f "$file"
+      ;;
+    freeze) kill -STOP "$pid" ;;
+    thaw) kill -CONT "$pid" ;;
+  esac
 }
 
 # registered: prints how many TaskManagers the JobManager knows.
@@ -214,7 +294,9 @@ ended() {
 # Ends every process that was started, TaskManagers first, so that none of them looks for its JobManager.
 stop_all() {
   local file
-  for file in "$RUN"/taskmanager-*.pid "$JOBMANAGER_PID"; do
+  for file in "$RUN"/taskmanager-*.pid "$JOBMANAGER_PID" "$ZOOKEEPER_PID"; do
+    # One that is frozen would not hear that it is to end.
+    if running_pid "$file" >/dev/null; then kill -CONT "$(running_pid "$file")" 2>/dev/null || true; fi
     [ ! -e "$file" ] || stop_java "$file" "Flink's $(basename "$file" .pid)"
   done
 }
@@ -246,6 +328,11 @@ client() {
 
 submit() {
   local job_file="" output status=0
+  local ours=()
+  if [ "${1:-}" = --resume ]; then
+    ours=(--resume)
+    shift
+  fi
   if [ $# -gt 0 ] && [ "$1" != -- ]; then
     job_file="$1"
     shift
@@ -260,7 +347,7 @@ submit() {
   fi
   need_running
   ensure_built job
-  output="$(client run -d -m "127.0.0.1:$PORT" "$@" "$ROOT/job/target/labelstream-job.jar" --config "$job_file")" || status=$?
+  output="$(client run -d -m "127.0.0.1:$PORT" "$@" "$ROOT/job/target/labelstream-job.jar" --config "$job_file" ${ours[@]+"${ours[@]}"})" || status=$?
   if [ "$status" -eq 0 ]; then
     printf '%s\n' "$output" | sed -n 's/.*Job has been submitted with JobID \([0-9a-f]*\).*/\1/p'
   elif [ -n "$output" ]; then
@@ -308,6 +395,19 @@ case "$command" in
       echo "Flink is not running"
       exit 1
     fi
+    ;;
+  taskmanager)
+    case "${1:-}" in start | stop | kill | freeze | thaw) ;; *) misuse "taskmanager takes start, stop, kill, freeze or thaw, and a number" ;; esac
+    [ $# -eq 2 ] || misuse "taskmanager $1 needs a number"
+    case "$2" in '' | 0* | *[!0-9]*) misuse "The number $2 is not a whole number above 0" ;; esac
+    [ -f "$CLUSTER/conf/config.yaml" ] && [ -f "$PORT_FILE" ] || fail "There is no Flink cluster: start it with scripts/flink-local.sh start."
+    one_process "$1" "$RUN/taskmanager-$2.pid" "taskmanager-$2" start_taskmanager "$2"
+    ;;
+  jobmanager)
+    case "${1:-}" in start | stop | kill) ;; *) misuse "jobmanager takes start, stop or kill" ;; esac
+    [ $# -eq 1 ] || misuse "jobmanager $1 takes nothing more"
+    [ -f "$CLUSTER/conf/config.yaml" ] && [ -f "$PORT_FILE" ] || fail "There is no Flink cluster: start it with scripts/flink-local.sh start."
+    one_process "$1" "$JOBMANAGER_PID" jobmanager start_jobmanager
     ;;
   submit)
     find_java

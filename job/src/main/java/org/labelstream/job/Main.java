@@ -7,13 +7,19 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.apache.flink.client.program.ProgramParametrizationException;
 import org.apache.flink.configuration.CheckpointingOptions;
 import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.ExternalizedCheckpointRetention;
 import org.apache.flink.configuration.PipelineOptions;
+import org.apache.flink.configuration.ReadableConfig;
+import org.apache.flink.configuration.StateRecoveryOptions;
 import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.labelstream.job.jobfile.InvalidJobException;
@@ -21,6 +27,7 @@ import org.labelstream.job.jobfile.JobFile;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.kafka.KafkaPipelines;
 import org.labelstream.job.kafka.Preflight;
+import org.labelstream.job.kafka.SavedJob;
 import org.labelstream.operator.RequiredEngine;
 import org.labelstream.operator.WrongEngineException;
 import org.labelstream.store.ModelFetcher;
@@ -61,6 +68,14 @@ public final class Main {
           "Only looks whether the job can run: job file, models, and what the brokers say.")
   private boolean check;
 
+  @Option(
+      names = "--resume",
+      description =
+          "Goes on from the newest checkpoint or savepoint of the job's name, in the folders of"
+              + " execution.checkpointing.dir and .savepoint-dir; without one the job starts as its"
+              + " file says.")
+  private boolean resume;
+
   /** Tells the version of the jar. */
   static final class Version implements CommandLine.IVersionProvider {
     @Override
@@ -98,6 +113,9 @@ public final class Main {
     JobSpec job = JobFile.read(config, content(config), this::resolve);
     job.notices().forEach(System.err::println);
     StreamExecutionEnvironment env = environment(job);
+    if (resume) {
+      env = resuming(job, env);
+    }
     ask(job, env);
     if (!env.getConfiguration()
         .getOptional(CheckpointingOptions.CHECKPOINTS_DIRECTORY)
@@ -110,6 +128,46 @@ public final class Main {
     }
     KafkaPipelines.build(env, job);
     env.execute(job.name());
+  }
+
+  private static StreamExecutionEnvironment resuming(JobSpec job, StreamExecutionEnvironment env) {
+    ReadableConfig options = env.getConfiguration();
+    if (options.getOptional(StateRecoveryOptions.SAVEPOINT_PATH).isPresent()) {
+      throw new InvalidJobException(
+          "--resume and "
+              + options.get(StateRecoveryOptions.SAVEPOINT_PATH)
+              + " both say from where the job goes on: leave out one of them");
+    }
+    List<String> folders = SavedJob.folders(options);
+    if (folders.isEmpty()) {
+      throw new InvalidJobException(
+          "--resume finds nothing, for no execution.checkpointing.dir is known here: set it in the"
+              + " job file's section flink, or in this machine's Flink configuration");
+    }
+    Optional<SavedJob> saved;
+    try {
+      saved = SavedJob.newest(job.name(), options);
+    } catch (IOException e) {
+      throw new InvalidJobException(
+          "Checkpoints cannot be looked for in "
+              + String.join(" and ", folders)
+              + " ("
+              + e.getMessage()
+              + "): check the paths, or name one with -s");
+    }
+    if (saved.isEmpty()) {
+      System.err.println(
+          "There is no checkpoint or savepoint of a job named "
+              + job.name()
+              + " in "
+              + String.join(" and ", folders)
+              + ": it starts as its file says.");
+      return env;
+    }
+    System.err.printf(
+        "It goes on from %s, of %s.%n",
+        saved.get().path(), Instant.ofEpochMilli(saved.get().time()));
+    return environment(job, Map.of(StateRecoveryOptions.SAVEPOINT_PATH.key(), saved.get().path()));
   }
 
   /**
@@ -153,7 +211,12 @@ public final class Main {
    * needs.
    */
   static StreamExecutionEnvironment environment(JobSpec job) {
+    return environment(job, Map.of());
+  }
+
+  private static StreamExecutionEnvironment environment(JobSpec job, Map<String, String> more) {
     Configuration options = Configuration.fromMap(job.flink());
+    options.addAll(Configuration.fromMap(more));
     // Each type that flows has its own serializer; a generic one would be a mistake, found at
     // submission.
     options.set(PipelineOptions.GENERIC_TYPES, false);
@@ -166,6 +229,14 @@ public final class Main {
         // Both delivery guarantees rest on checkpoints, so there are some unless the user says how
         // often.
         env.enableCheckpointing(CHECKPOINT_INTERVAL_MS);
+      }
+      if (env.getConfiguration()
+          .getOptional(CheckpointingOptions.EXTERNALIZED_CHECKPOINT_RETENTION)
+          .isEmpty()) {
+        // A job that was cancelled, or failed for good, can go on where it was.
+        env.getCheckpointConfig()
+            .setExternalizedCheckpointRetention(
+                ExternalizedCheckpointRetention.RETAIN_ON_CANCELLATION);
       }
       return env;
     } catch (IllegalArgumentException e) {

@@ -38,11 +38,15 @@ final class GroupOffsets implements OperatorCoordinator {
   /**
    * Whose offsets.
    *
+   * @param job the job's name
    * @param pipeline the pipeline's name
    * @param id the group's
    * @param client properties of the consumers
+   * @param commits whether they are committed
    */
-  record Group(String pipeline, String id, HashMap<String, String> client) implements Serializable {
+  record Group(
+      String job, String pipeline, String id, HashMap<String, String> client, boolean commits)
+      implements Serializable {
     private static final long serialVersionUID = 1L;
   }
 
@@ -97,6 +101,9 @@ final class GroupOffsets implements OperatorCoordinator {
 
   @Override
   public void handleEventFromOperator(int subtask, int attempt, OperatorEvent event) {
+    if (!group.commits()) {
+      return;
+    }
     long checkpoint = ((CommittedOperator.Committed) event).checkpoint();
     committed[subtask] = Math.max(committed[subtask], checkpoint);
     long completed = Long.MAX_VALUE;
@@ -151,9 +158,10 @@ final class GroupOffsets implements OperatorCoordinator {
     }
   }
 
+  /** By its state a checkpoint or savepoint can be known as one of this job. */
   @Override
   public void checkpointCoordinator(long checkpoint, CompletableFuture<byte[]> result) {
-    result.complete(new byte[0]);
+    result.complete(SavedJob.mark(group.job()));
   }
 
   @Override

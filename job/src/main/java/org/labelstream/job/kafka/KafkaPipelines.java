@@ -149,10 +149,12 @@ public final class KafkaPipelines {
                     pipeline.explanationTopic(),
                     pipeline.order() == Order.PARTITION))
             .build(),
-        "false".equals(job.consumer().get(COMMIT))
-            ? null
-            : new GroupOffsets.Group(
-                pipeline.name(), job.group(pipeline), new HashMap<>(job.consumer())));
+        new GroupOffsets.Group(
+            job.name(),
+            pipeline.name(),
+            job.group(pipeline),
+            new HashMap<>(job.consumer()),
+            !"false".equals(job.consumer().get(COMMIT))));
   }
 
   private static Properties properties(Map<String, String> given) {

@@ -45,7 +45,7 @@ final class OutputSink
   private final GroupOffsets.Group group;
 
   /**
-   * @param group whose offsets follow what is out, or null where none do
+   * @param group whose offsets follow what is out
    */
   OutputSink(KafkaSink<OutputRecord> sink, GroupOffsets.Group group) {
     this.sink = sink;
