@@ -214,7 +214,7 @@ public final class LabelCommand implements Callable<Integer> {
     SourceRecord record =
         new SourceRecord(null, event, List.of(), "--parameters", SourceRecord.NO_PARTITION, 1, -1);
     try {
-      return new EventCodec("label", EventFormat.JSON, event.length)
+      return new EventCodec("label", EventFormat.JSON, event.length, List.of())
           .decode(record)
           .event()
           .parameters();

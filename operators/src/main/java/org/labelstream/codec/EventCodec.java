@@ -12,11 +12,13 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
@@ -36,25 +38,43 @@ public final class EventCodec {
 
   private static final int LONGEST_NUMBER = 400;
 
+  /** Bytes of a byte order mark. */
+  private static final int MARK = 3;
+
+  /** The tag of a Protobuf message whose field 1 is a string; its length follows. */
+  private static final byte PROTOBUF_TEXT = 0x0A;
+
+  private static final String READ_AS_TEXT = ", or set format: text to read it all the same";
+
+  /** Jackson says how a program would allow what is no JSON; a user cannot. */
+  private static final Pattern ADVICE = Pattern.compile(":? *\\(?enable `?JsonReadFeature.*$");
+
+  private static final Pattern NON_STANDARD = Pattern.compile("Non-standard token '(.*?)'.*");
+
   private final String pipeline;
   private final EventFormat format;
   private final long maxValueBytes;
+  private final Set<String> fields;
 
   /**
    * @param pipeline the pipeline's name, under which results are written
    * @param maxValueBytes the largest value that is read, in bytes
+   * @param fields which of {@code text}, {@code text_pair}, {@code question} and {@code context}
+   *     the task reads; the others are somebody else's, and only carried through
    */
-  public EventCodec(String pipeline, EventFormat format, long maxValueBytes) {
+  public EventCodec(
+      String pipeline, EventFormat format, long maxValueBytes, Collection<String> fields) {
     this.pipeline = pipeline;
     this.format = format;
     this.maxValueBytes = maxValueBytes;
+    this.fields = Set.copyOf(fields);
   }
 
   /**
    * Reads a record's value.
    *
-   * @throws RejectedRecordException when it is missing, too large, not UTF-8, malformed, or a field
-   *     has the wrong type
+   * @throws RejectedRecordException when it is missing, too large, not UTF-8, no text, malformed,
+   *     or a field that the task reads has the wrong type
    */
   public DecodedEvent decode(SourceRecord record) throws RejectedRecordException {
     byte[] value = record.value();
@@ -73,19 +93,38 @@ public final class EventCodec {
               + ": shorten it, or raise max-value-bytes");
     }
     checkUtf8(value);
+    return read(record, value);
+  }
+
+  /**
+   * @param value the record's, or the content of the JSON string that its value is
+   */
+  private DecodedEvent read(SourceRecord record, byte[] value) throws RejectedRecordException {
     int start = firstNonBlank(value);
-    boolean object = start < value.length && value[start] == '{';
-    if (format == EventFormat.TEXT || (format == EventFormat.AUTO && !object)) {
-      return DecodedEvent.ofText(
-          pipeline, new String(value, StandardCharsets.UTF_8), record.position());
+    byte first = start < value.length ? value[start] : 0;
+    if (format == EventFormat.TEXT) {
+      return text(record, value);
     }
-    if (!object) {
+    if (format == EventFormat.AUTO && first != '{') {
+      checkIsText(value);
+      if (first == '[' && whole(value, start) != null) {
+        throw rejected(
+            ErrorCode.MALFORMED_JSON,
+            "the value is a JSON array: send each of its items as a record of its own");
+      }
+      if (first == '"' && value == record.value() && whole(value, start) instanceof String text) {
+        // Once: who writes {"text": …} into a string by mistake means the object.
+        return read(record, text.getBytes(StandardCharsets.UTF_8));
+      }
+      return text(record, value);
+    }
+    if (first != '{') {
       throw rejected(
           ErrorCode.MALFORMED_JSON,
           "the value is not a JSON object, and the input's format is json: send {\"text\": \"…\"}, or set format: auto");
     }
     try {
-      return new Reading(record).read(start);
+      return new Reading(record, value).read(start);
     } catch (StreamConstraintsException e) {
       throw rejected(
           ErrorCode.MALFORMED_JSON,
@@ -114,11 +153,69 @@ public final class EventCodec {
         : " (at byte " + (start + e.getLocation().getByteOffset()) + ")";
   }
 
+  private DecodedEvent text(SourceRecord record, byte[] value) {
+    int start = hasMark(value) ? MARK : 0;
+    return DecodedEvent.ofText(
+        pipeline,
+        new String(value, start, value.length - start, StandardCharsets.UTF_8),
+        record.position());
+  }
+
+  /**
+   * Refuses what is UTF-8 by chance: the wire format of a schema registry, Protobuf, Avro and
+   * UTF-16 without a mark, as far as their first bytes tell, or many bytes that no text has. A
+   * stray control character, or a NUL at the end as C has it, is let through.
+   */
+  private static void checkIsText(byte[] value) throws RejectedRecordException {
+    if (value.length > 0 && value[0] == 0) {
+      throw rejected(
+          ErrorCode.NOT_TEXT,
+          "the value begins with a byte 0, as what a schema registry's serializers write: send text or JSON"
+              + READ_AS_TEXT);
+    }
+    int controls = 0;
+    for (byte b : value) {
+      controls += isControl(b) ? 1 : 0;
+    }
+    boolean begins =
+        value.length > 1
+            && (isControl(value[0])
+                || value[1] == 0 // UTF-16
+                || (value[0] == PROTOBUF_TEXT && isControl(value[1])));
+    if (begins || controls > value.length / 8) {
+      throw rejected(
+          ErrorCode.NOT_TEXT,
+          "the value is no text, but binary (Protobuf, Avro, UTF-16 …): send UTF-8 text or JSON"
+              + READ_AS_TEXT);
+    }
+  }
+
+  /** A control character other than white space and the escape of terminals. */
+  private static boolean isControl(byte b) {
+    return b >= 0 && b < ' ' && (b < '\t' || b > '\r') && b != 0x1B;
+  }
+
+  /**
+   * What the value is if all of it is one JSON string or array: the string, or the array's mark.
+   */
+  private static Object whole(byte[] value, int start) {
+    try (JsonParser parser = JsonObject.JSON.createParser(value, start, value.length - start)) {
+      Object whole = parser.nextToken() == JsonToken.VALUE_STRING ? parser.getText() : List.of();
+      parser.skipChildren();
+      return parser.nextToken() == null ? whole : null;
+    } catch (JsonProcessingException e) {
+      return null; // a text that begins as JSON does
+    } catch (IOException e) {
+      throw new UncheckedIOException("reading from memory cannot fail", e);
+    }
+  }
+
   private static String firstSentence(JsonProcessingException e) {
     // Where an object or array began is told in Jackson's own words, which help nobody here.
     String message = e.getOriginalMessage().replaceFirst(" \\([^()]* at \\[Source: .*", "");
     int end = message.indexOf('\n');
-    return end < 0 ? message : message.substring(0, end);
+    String line = ADVICE.matcher(end < 0 ? message : message.substring(0, end)).replaceFirst("");
+    return NON_STANDARD.matcher(line).replaceFirst("$1 is no JSON value, null would be");
   }
 
   private static void checkUtf8(byte[] value) throws RejectedRecordException {
@@ -135,14 +232,16 @@ public final class EventCodec {
     }
   }
 
-  private static int firstNonBlank(byte[] value) {
-    int start = 0;
-    if (value.length >= 3
+  /** A byte order mark, which some editors and shells put before a text. */
+  private static boolean hasMark(byte[] value) {
+    return value.length >= MARK
         && value[0] == (byte) 0xEF
         && value[1] == (byte) 0xBB
-        && value[2] == (byte) 0xBF) {
-      start = 3; // a byte order mark, which some editors and shells put before JSON
-    }
+        && value[2] == (byte) 0xBF;
+  }
+
+  private static int firstNonBlank(byte[] value) {
+    int start = hasMark(value) ? MARK : 0;
     while (start < value.length && JsonObject.isBlank(value[start])) {
       start++;
     }
@@ -170,9 +269,9 @@ public final class EventCodec {
     private ErrorCode problemCode;
     private int base;
 
-    Reading(SourceRecord record) {
+    Reading(SourceRecord record, byte[] value) {
       this.record = record;
-      this.bytes = record.value();
+      this.bytes = value;
     }
 
     DecodedEvent read(int start) throws IOException, RejectedRecordException {
@@ -204,28 +303,27 @@ public final class EventCodec {
     @Override
     public void value(String name, JsonParser parser, int valueStart) throws IOException {
       switch (name) {
-        case "id",
-            "text",
-            "text_pair",
-            "question",
-            "context",
-            "explain",
-            "target",
-            "parameters",
-            "inference" -> {
-          if (!seen.add(name)) {
-            refuse(
-                ErrorCode.MALFORMED_JSON,
-                "the field "
-                    + name
-                    + " occurs twice, so it is not clear which one counts: send it once");
+        case "text", "text_pair", "question", "context" -> {
+          if (fields.contains(name)) {
+            once(name, parser);
           }
-          readKnown(name, parser);
         }
+        case "id", "explain", "target", "parameters", "inference" -> once(name, parser);
         default -> {
           // carried through
         }
       }
+    }
+
+    private void once(String name, JsonParser parser) throws IOException {
+      if (!seen.add(name)) {
+        refuse(
+            ErrorCode.MALFORMED_JSON,
+            "the field "
+                + name
+                + " occurs twice, so it is not clear which one counts: send it once");
+      }
+      readKnown(name, parser);
     }
 
     @Override

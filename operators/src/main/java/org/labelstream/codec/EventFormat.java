@@ -2,7 +2,10 @@ package org.labelstream.codec;
 
 /** How a record's value is read. */
 public enum EventFormat {
-  /** A value that begins with <code>{</code> is a JSON object, any other is a text. */
+  /**
+   * A value that begins with <code>{</code> is a JSON object, a JSON string is its content, any
+   * other that can be one is a text.
+   */
   AUTO,
   JSON,
   TEXT

@@ -155,7 +155,9 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       defaults = type.parameters().parse(settings.parameters());
       model = runtime().lease(folder, settings.device());
       task = type.factory().create(model);
-      codec = new EventCodec(settings.pipeline(), settings.format(), settings.maxValueBytes());
+      codec =
+          new EventCodec(
+              settings.pipeline(), settings.format(), settings.maxValueBytes(), type.fields());
       start();
       tellOfModel();
     } catch (IOException

@@ -6,6 +6,7 @@ import java.util.Locale;
 public enum ErrorCode {
   NULL_VALUE,
   NOT_UTF8,
+  NOT_TEXT,
   MALFORMED_JSON,
   MISSING_FIELD,
   INVALID_FIELD,

@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.Tokens;
@@ -35,7 +36,9 @@ public final class QuestionAnswering implements Task {
               .integer("doc_stride", 0, 1_000_000)
               .flag("handle_impossible_answer")
               .flag("align_to_words"),
-          QuestionAnswering::new);
+          Set.of("question", "context"),
+          QuestionAnswering::new,
+          TaskType.Order.PARTITION);
 
   private static final int CONTEXT = 1;
   private static final int MAX_SEQ_LEN = 384;

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.Tokens;
@@ -28,7 +29,9 @@ public final class SequenceClassification implements Task {
               .orNullInteger("top_k", 1)
               .orNullInteger("stride", 0)
               .choice("function_to_apply", List.of("default", "softmax", "sigmoid", "none")),
-          SequenceClassification::new);
+          Set.of("text", "text_pair"),
+          SequenceClassification::new,
+          TaskType.Order.PARTITION);
 
   private final LoadedModel model;
   private final LabelMapping labels;

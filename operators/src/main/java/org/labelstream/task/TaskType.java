@@ -1,5 +1,6 @@
 package org.labelstream.task;
 
+import java.util.Set;
 import org.labelstream.engine.LoadedModel;
 
 /**
@@ -7,14 +8,21 @@ import org.labelstream.engine.LoadedModel;
  *
  * @param name the name in records and model folders, such as {@code sequence_classification}
  * @param parameters what a record or a pipeline may set
+ * @param fields which of {@code text}, {@code text_pair}, {@code question} and {@code context} it
+ *     reads
  * @param factory makes the task
  * @param order the order in which a pipeline gives its results, unless it is told
  */
-public record TaskType(String name, ParameterSpecs parameters, Factory factory, Order order) {
+public record TaskType(
+    String name, ParameterSpecs parameters, Set<String> fields, Factory factory, Order order) {
 
-  /** A task whose results come in the order of their records. */
+  /** A task over {@code text} whose results come in the order of their records. */
   public TaskType(String name, ParameterSpecs parameters, Factory factory) {
-    this(name, parameters, factory, Order.PARTITION);
+    this(name, parameters, Set.of("text"), factory, Order.PARTITION);
+  }
+
+  public TaskType {
+    fields = Set.copyOf(fields);
   }
 
   /** Which records keep their order. */

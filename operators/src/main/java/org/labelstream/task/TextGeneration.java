@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.IntStream;
 import org.labelstream.engine.KeyValueCache;
 import org.labelstream.engine.LoadedModel;
@@ -37,7 +38,11 @@ public final class TextGeneration implements Task {
 
   static final TaskType TYPE =
       new TaskType(
-          "text_generation", GenerationSettings.SPECS, TextGeneration::new, TaskType.Order.NONE);
+          "text_generation",
+          GenerationSettings.SPECS,
+          Set.of("text"),
+          TextGeneration::new,
+          TaskType.Order.NONE);
 
   /** What TorchServe's handler gives {@code generate()}, whatever the checkpoint says. */
   private static final Map<String, Object> TORCHSERVE =

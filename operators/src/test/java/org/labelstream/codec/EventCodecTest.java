@@ -29,6 +29,7 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
@@ -56,6 +57,8 @@ class EventCodecTest {
           .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS)
           .build();
 
+  private static final Set<String> FIELDS = Set.of("text", "text_pair", "question", "context");
+
   private static final Prediction PREDICTION = prediction(Map.of("label", "POSITIVE"));
 
   private static Prediction prediction(Map<String, Object> fields) {
@@ -68,7 +71,7 @@ class EventCodecTest {
 
   private static DecodedEvent decode(EventFormat format, byte[] value)
       throws RejectedRecordException {
-    return new EventCodec("sentiment", format, 1 << 20).decode(record(value));
+    return new EventCodec("sentiment", format, 1 << 20, FIELDS).decode(record(value));
   }
 
   private static TextEvent event(String value) throws RejectedRecordException {
@@ -87,7 +90,7 @@ class EventCodecTest {
       String pipeline, EventFormat format, byte[] value, Prediction prediction)
       throws RejectedRecordException {
     byte[] labelled =
-        new EventCodec(pipeline, format, 1 << 20)
+        new EventCodec(pipeline, format, 1 << 20, FIELDS)
             .decode(record(value))
             .labelled("sequence_classification", "reviews", "3f9c0e12", prediction);
     String text = strictUtf8(labelled);
@@ -123,6 +126,126 @@ class EventCodecTest {
     return refused(EventFormat.AUTO, value.getBytes(UTF_8));
   }
 
+  /** Values of other forms than text and JSON objects, as real topics hold them. */
+  @Nested
+  class OtherForms {
+
+    private static byte[] bytes(Object... parts) {
+      ByteBuffer all = ByteBuffer.allocate(1_000);
+      for (Object part : parts) {
+        if (part instanceof Integer b) {
+          all.put(b.byteValue());
+        } else {
+          all.put(((String) part).getBytes(UTF_8));
+        }
+      }
+      return Arrays.copyOf(all.array(), all.position());
+    }
+
+    static List<byte[]> binary() {
+      return List.of(
+          // Confluent's wire format: 0, the schema's id in four bytes, then JSON, Avro (the length
+          // as a zigzag varint), Protobuf (message index, field 1 of type 2, its length).
+          bytes(0, 0, 0, 0, 1, "{\"text\": \"a good film\"}"),
+          bytes(0, 0, 0, 0, 7, 22, "a good film"),
+          bytes(0, 0, 1, 100, 100, 22, "a good film"),
+          bytes(0, 0, 0, 0, 3, 0, 10, 11, "a good film"),
+          bytes(10, 21, "a good film, good one"), // Protobuf without a registry
+          bytes(4, "ok"), // Avro without one
+          "a good film".getBytes(UTF_16LE),
+          "a good film".getBytes(UTF_16BE),
+          bytes("a ", 0, 1, 2, " film"));
+    }
+
+    @ParameterizedTest
+    @MethodSource
+    void binary(byte[] value) {
+      DeadLetter letter = refused(EventFormat.AUTO, value);
+
+      assertThat(letter.code()).isEqualTo(ErrorCode.NOT_TEXT);
+      assertThat(letter.message()).contains("set format: text").doesNotContain("%");
+    }
+
+    @Test
+    void aTextThatIsSaidToBeOneIsReadWhateverItHolds() throws Exception {
+      assertThat(decode(EventFormat.TEXT, bytes("a ", 0, " film")).event().text())
+          .isEqualTo("a \0 film");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+        strings = {
+          "\tindented",
+          "\r\n\r\nlines",
+          "\u001B[1mbold\u001B[0m",
+          "a\u0001b, as Hive has it",
+          "as C ends it\u0000",
+          "What a \u0000 wonderful film",
+          "[sigh] a good film",
+          "[1, 2",
+          "\"Great\", she said",
+          "\"a \\x\"",
+          "\"",
+          "42",
+          "null",
+          ""
+        })
+    void whatATextMayHold(String text) throws Exception {
+      assertThat(event(text).text()).isEqualTo(text);
+    }
+
+    @Test
+    void aJsonStringIsItsContent() throws Exception {
+      assertThat(event(" \"a \\\"good\\\"\\nfilm\"\n").text()).isEqualTo("a \"good\"\nfilm");
+      assertThat(event("\"\\\"twice\\\"\"").text()).isEqualTo("\"twice\"");
+      assertThat(event("\"{\\\"text\\\": \\\"within\\\"}\"").text()).isEqualTo("within");
+      assertThat(label("\"{\\\"text\\\": \\\"within\\\", \\\"n\\\": 0.10}\""))
+          .contains("\"n\": 0.10", "\"label\":\"POSITIVE\"");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"[{\"text\": \"a\"}]", " [\"a\", \"b\"] ", "[]"})
+    void aJsonArrayIsRefused(String value) {
+      DeadLetter letter = refused(EventFormat.AUTO, value.getBytes(UTF_8));
+
+      assertThat(letter.code()).isEqualTo(ErrorCode.MALFORMED_JSON);
+      assertThat(letter.message())
+          .isEqualTo("the value is a JSON array: send each of its items as a record of its own");
+    }
+
+    @Test
+    void aByteOrderMarkIsNoPartOfTheText() throws Exception {
+      assertThat(event("\uFEFFa good film").text()).isEqualTo("a good film");
+      assertThat(event("\uFEFF{\"text\": \"a\"}").text()).isEqualTo("a");
+      assertThat(decode(EventFormat.TEXT, "\uFEFFa".getBytes(UTF_8)).event().text()).isEqualTo("a");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"NaN", "Infinity", "-Infinity", "'a'", "+1", "01", ".5", "1."})
+    void whatIsNoJsonIsToldWithoutAdviceForPrograms(String value) {
+      DeadLetter letter =
+          refused(
+              EventFormat.AUTO, ("{\"text\": \"a\", \"score\": " + value + "}").getBytes(UTF_8));
+
+      assertThat(letter.code()).isEqualTo(ErrorCode.MALFORMED_JSON);
+      assertThat(letter.message())
+          .startsWith("the value is not valid JSON (at byte ")
+          .doesNotContain("enable", "Feature");
+    }
+
+    @Test
+    void fieldsThatTheTaskDoesNotReadAreSomebodyElses() throws Exception {
+      String value =
+          "{\"text\": \"a\", \"context\": {\"user\": 1}, \"question\": 5, \"context\": 6}";
+      DecodedEvent event =
+          new EventCodec("p", EventFormat.AUTO, 1_000, List.of("text"))
+              .decode(record(value.getBytes(UTF_8)));
+
+      assertThat(new String(event.labelled("t", "m", "v", PREDICTION), UTF_8))
+          .contains("\"context\": {\"user\": 1}", "\"question\": 5", "\"context\": 6");
+    }
+  }
+
   @Nested
   class AValueIsReadAs {
 
@@ -149,8 +272,6 @@ class EventCodecTest {
           "",
           "   ",
           "[",
-          "[1, 2]",
-          "\"quoted\"",
           "null",
           "12",
           "}",
@@ -236,7 +357,7 @@ class EventCodecTest {
               SourceRecord.NO_PARTITION);
 
       byte[] labelled =
-          new EventCodec("sentiment", EventFormat.AUTO, 1000)
+          new EventCodec("sentiment", EventFormat.AUTO, 1000, FIELDS)
               .decode(line)
               .labelled("t", "m", "v", PREDICTION);
 
@@ -533,9 +654,9 @@ class EventCodecTest {
 
     @Test
     void isMadeOfAValueThatIsTooLarge() throws Exception {
-      EventCodec codec = new EventCodec("p", EventFormat.AUTO, 10);
+      EventCodec codec = new EventCodec("p", EventFormat.AUTO, 10, FIELDS);
 
-      assertThat(codec.decode(record(new byte[10])).event().text()).hasSize(10);
+      assertThat(codec.decode(record("0123456789".getBytes(UTF_8))).event().text()).hasSize(10);
       RejectedRecordException e =
           catchThrowableOfType(
               RejectedRecordException.class, () -> codec.decode(record(new byte[11])));

@@ -208,7 +208,7 @@ class InferenceFunctionTest {
               record(1, "😀😀 \u202E אבג"),
               record(2, "{\"text\": \"\\ud800\"}"),
               record(3, "{\"text\": \"\", \"text_pair\": \"\"}"),
-              record(4, "\u0000"),
+              record(4, "{\"text\": \"\\u0000\"}"),
               record(5, "word".repeat(50_000)));
 
       assertThat(label(SETTINGS, odd)).hasSize(6).allMatch(Outcome.Labelled.class::isInstance);
