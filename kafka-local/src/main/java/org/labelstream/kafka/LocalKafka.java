@@ -306,7 +306,8 @@ public final class LocalKafka implements AutoCloseable {
       p.put("controller.quorum.election.timeout.ms", "100");
       p.put("controller.quorum.election.backoff.max.ms", "100");
       p.put("broker.heartbeat.interval.ms", "200");
-      // A broker that was killed comes back once its last session is over. After a paused laptop the
+      // A broker that was killed comes back once its last session is over. After a paused laptop
+      // the
       // only broker is fenced for a heartbeat at most.
       p.put("broker.session.timeout.ms", "9000");
       return p;
