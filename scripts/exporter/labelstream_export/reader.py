@@ -107,6 +107,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
             raise _wrong("labelstream.json", name, "a text")
     if manifest["precision"] not in PRECISIONS:
         raise _wrong("labelstream.json", "precision", f"one of {', '.join(PRECISIONS)}")
+    if manifest.get("truncation_side") not in (None, "left", "right"):
+        raise _wrong("labelstream.json", "truncation_side", "left or right")
     for name, bounds in {**WHOLE, **WHOLE_OR_NULL}.items():
         if not (manifest.get(name) is None and name in WHOLE_OR_NULL):
             _check_whole(manifest.get(name), name, bounds)

@@ -10,6 +10,7 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicLong;
 import org.jspecify.annotations.Nullable;
 import org.labelstream.model.ModelFolder;
+import org.labelstream.model.TruncationSide;
 
 /**
  * A folder's {@code tokenizer.json}, run by Hugging Face's own tokenizers library.
@@ -40,11 +41,13 @@ public final class TextTokenizer implements AutoCloseable {
   private final AtomicLong handle;
 
   private final boolean typeIds;
+  private final TruncationSide side;
   private final Cuts cuts;
 
-  private TextTokenizer(long handle, boolean typeIds, Cuts cuts) {
+  private TextTokenizer(long handle, boolean typeIds, TruncationSide side, Cuts cuts) {
     this.handle = new AtomicLong(handle);
     this.typeIds = typeIds;
+    this.side = side;
     this.cuts = cuts;
   }
 
@@ -52,7 +55,10 @@ public final class TextTokenizer implements AutoCloseable {
     Native.prepare();
     Path file = folder.path().resolve(ModelFolder.TOKENIZER);
     try {
-      return of(Files.readString(file), folder.manifest().inputs().contains("token_type_ids"));
+      return of(
+          Files.readString(file),
+          folder.manifest().inputs().contains("token_type_ids"),
+          folder.manifest().truncationSide());
     } catch (IOException | RuntimeException e) {
       throw new EngineException(file + " cannot be loaded: " + e.getMessage(), e);
     }
@@ -62,8 +68,9 @@ public final class TextTokenizer implements AutoCloseable {
    * A tokenizer of what a {@code tokenizer.json} holds.
    *
    * @param typeIds whether the model takes segment ids
+   * @param side where a text that is too long is cut
    */
-  static TextTokenizer of(String json, boolean typeIds) {
+  static TextTokenizer of(String json, boolean typeIds, TruncationSide side) {
     LibUtils.checkStatus();
     // From the text: given a path, DJL would also apply tokenizer_config.json, whose lower-casing
     // and prefix spaces tokenizer.json has already, and which would shift the offsets.
@@ -71,7 +78,7 @@ public final class TextTokenizer implements AutoCloseable {
     // Rows are cut by Tokens, which needs to see all of a text for windows over it.
     LIB.disableTruncation(handle);
     LIB.disablePadding(handle);
-    return new TextTokenizer(handle, typeIds, Cuts.of(json));
+    return new TextTokenizer(handle, typeIds, side, Cuts.of(json));
   }
 
   private long handle() {
@@ -125,12 +132,16 @@ public final class TextTokenizer implements AutoCloseable {
 
   /**
    * Tokenizes a text, or two, as far as a row of some length shows them: {@code encode(text,
-   * pair).truncatedTo(maxLength)}, for which most of a long text need not be tokenized.
+   * pair).truncatedTo(maxLength, side)}, for which most of a long text need not be tokenized,
+   * unless it is the end that is shown.
    *
    * @param maxLength special tokens included
    */
   public Tokens encodeTruncated(
       String text, @Nullable String pair, int maxLength, Detail... details) {
+    if (side == TruncationSide.LEFT) {
+      return encode(text, pair, details).truncatedTo(maxLength, side);
+    }
     for (long limit = (long) CHARS_A_TOKEN * maxLength; ; limit *= 4) {
       int cut = cut(text, limit);
       int pairCut = pair == null ? 0 : cut(pair, limit);
@@ -139,7 +150,7 @@ public final class TextTokenizer implements AutoCloseable {
       Tokens tokens =
           encode(text.substring(0, cut), pair == null ? null : pair.substring(0, pairCut), details);
       if ((whole && pairWhole) || tokens.truncates(maxLength, whole, pairWhole)) {
-        return tokens.truncatedTo(maxLength);
+        return tokens.truncatedTo(maxLength, side);
       }
     }
   }

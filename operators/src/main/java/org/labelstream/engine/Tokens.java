@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import org.labelstream.model.TruncationSide;
 
 /**
  * A tokenized row, special tokens included and not padded. Rows that are cut from one text are
@@ -194,8 +195,9 @@ public final class Tokens {
    * Hugging Face's tokenizers does ({@code tokenizers/src/utils/truncation.rs}).
    *
    * @param maxLength special tokens included
+   * @param side where the texts lose their tokens
    */
-  public Tokens truncatedTo(int maxLength) {
+  public Tokens truncatedTo(int maxLength, TruncationSide side) {
     if (length <= maxLength) {
       return this;
     }
@@ -203,9 +205,16 @@ public final class Tokens {
     int second = count(1);
     int room = Math.max(0, maxLength - (length - first - second));
     int keptFirst = keptOfFirst(first, second, room);
-    Tokens cut = without(begin(1) + room - keptFirst, begin(1) + second);
-    cut = cut.without(cut.begin(0) + keptFirst, cut.begin(0) + first);
+    Tokens cut = cut(this, 1, second, room - keptFirst, side);
+    cut = cut(cut, 0, first, keptFirst, side);
     return new Tokens(encoding, cut.runs, true, replacement);
+  }
+
+  private static Tokens cut(Tokens row, int sequence, int count, int kept, TruncationSide side) {
+    int begin = row.begin(sequence);
+    return side == TruncationSide.LEFT
+        ? row.without(begin, begin + count - Math.min(count, kept))
+        : row.without(begin + kept, begin + count);
   }
 
   /**

@@ -20,6 +20,7 @@ import java.util.Map;
  *     {@code regression}, or null
  * @param maxLength the most tokens that the model takes in a row, special ones included
  * @param padTokenId what rows are padded with
+ * @param truncationSide where a text that is too long is cut; on the right where it was not told
  * @param doLowerCase whether {@code tokenizer.json} lower-cases, or null where it was not told
  * @param embeddingName the dotted name of the embeddings module, or null where it was not told
  * @param unkTokenId the id of the unknown token, or null where there is none
@@ -47,6 +48,7 @@ public record Manifest(
     String problemType,
     int maxLength,
     int padTokenId,
+    TruncationSide truncationSide,
     Boolean doLowerCase,
     String embeddingName,
     Integer unkTokenId,
@@ -110,6 +112,7 @@ public record Manifest(
         reader.optionalText("problem_type"),
         reader.integer("max_length", -1, 1, MOST_TOKENS),
         reader.integer("pad_token_id", 0, 0, MOST_TOKENS),
+        reader.truncationSide(),
         reader.content.get("do_lower_case") instanceof Boolean lower ? lower : null,
         reader.optionalText("embedding_name"),
         reader.optionalInteger("unk_token_id"),
@@ -157,6 +160,17 @@ public record Manifest(
 
     Integer optionalInteger(String key) {
       return content.get(key) == null ? null : integer(key, 0, 0, MOST_TOKENS);
+    }
+
+    TruncationSide truncationSide() {
+      Object side = content.get("truncation_side");
+      if (side == null || side.equals("right")) {
+        return TruncationSide.RIGHT;
+      }
+      if (side.equals("left")) {
+        return TruncationSide.LEFT;
+      }
+      throw wrong("truncation_side", "left or right");
     }
 
     String precision() {

@@ -2,6 +2,7 @@ package org.labelstream.engine;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -14,10 +15,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.labelstream.engine.TextTokenizer.Detail;
+import org.labelstream.model.TruncationSide;
 
 /**
  * What is tokenized of a long text against the whole of it, with every tokenizer that there is a
@@ -218,7 +221,7 @@ class CutsTest {
     Random random = new Random(8);
     for (String json : variants(file)) {
       Cuts cuts = Cuts.of(json);
-      try (TextTokenizer tokenizer = TextTokenizer.of(json, false)) {
+      try (TextTokenizer tokenizer = TextTokenizer.of(json, false, TruncationSide.RIGHT)) {
         for (int round = 0; round < 50; round++) {
           String text = text(random, 40);
           Tokens whole = tokenizer.encode(text, null, ALL);
@@ -243,7 +246,7 @@ class CutsTest {
     Random random = new Random(9);
     for (String json : variants(file)) {
       Cuts cuts = Cuts.of(json);
-      try (TextTokenizer tokenizer = TextTokenizer.of(json, false)) {
+      try (TextTokenizer tokenizer = TextTokenizer.of(json, false, TruncationSide.RIGHT)) {
         for (int round = 0; round < 50; round++) {
           String text = text(random, 40);
           long[] whole = tokenizer.idsOf(text);
@@ -260,17 +263,63 @@ class CutsTest {
     }
   }
 
+  private static String clean(String text) {
+    return TextTokenizer.withoutLoneSurrogates(text);
+  }
+
+  /** The reference is the library itself, told to truncate. */
+  @ParameterizedTest
+  @MethodSource("tokenizers")
+  void aTextThatIsTooLongLosesWhatTheLibraryTakesFromIt(Path file) throws IOException {
+    Random random = new Random(11);
+    ObjectMapper mapper = new ObjectMapper();
+    TokenizersLibrary library = TokenizersLibrary.LIB;
+    for (TruncationSide side : TruncationSide.values()) {
+      String json = Files.readString(file);
+      try (TextTokenizer tokenizer = TextTokenizer.of(json, false, side)) {
+        for (int round = 0; round < 40; round++) {
+          String text = text(random, 1 + random.nextInt(60));
+          String pair = random.nextBoolean() ? null : text(random, 1 + random.nextInt(60));
+          int maxLength = 6 + random.nextInt(30);
+          ObjectNode truncating = (ObjectNode) mapper.readTree(json);
+          truncating
+              .putObject("truncation")
+              .put("direction", side == TruncationSide.LEFT ? "Left" : "Right")
+              .put("max_length", maxLength)
+              .put("strategy", "LongestFirst")
+              .put("stride", 0);
+          long handle = library.createTokenizerFromString(truncating.toString());
+          long encoding =
+              pair == null
+                  ? library.encode(handle, clean(text), true)
+                  : library.encodeDual(handle, clean(text), clean(pair), true);
+          long[] expected = library.getTokenIds(encoding);
+          library.deleteEncoding(encoding);
+          library.deleteTokenizer(handle);
+
+          Tokens row = tokenizer.encodeTruncated(text, pair, maxLength);
+
+          assertThat(IntStream.of(row.ids()).asLongStream().toArray())
+              .as("%s, %s, %d tokens of [%s] [%s]", file, side, maxLength, text, pair)
+              .isEqualTo(expected);
+          assertThat(row.truncated()).isEqualTo(tokenizer.encode(text, pair).length() > maxLength);
+        }
+      }
+    }
+  }
+
   @ParameterizedTest
   @MethodSource("tokenizers")
   void aRowOfALongTextIsThatOfTheWholeText(Path file) throws IOException {
     Random random = new Random(10);
     for (String json : variants(file)) {
-      try (TextTokenizer tokenizer = TextTokenizer.of(json, true)) {
+      try (TextTokenizer tokenizer = TextTokenizer.of(json, true, TruncationSide.RIGHT)) {
         for (int round = 0; round < 40; round++) {
           String text = text(random, 1 + random.nextInt(300));
           String pair = random.nextBoolean() ? null : text(random, 1 + random.nextInt(300));
           int maxLength = 5 + random.nextInt(30);
-          Tokens whole = tokenizer.encode(text, pair, ALL).truncatedTo(maxLength);
+          Tokens whole =
+              tokenizer.encode(text, pair, ALL).truncatedTo(maxLength, TruncationSide.RIGHT);
           Tokens row = tokenizer.encodeTruncated(text, pair, maxLength, ALL);
           String where = file + ", " + maxLength + " tokens of [" + text + "] [" + pair + "]";
           assertThat(row.truncated()).as(where).isEqualTo(whole.truncated());

@@ -14,6 +14,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.model.ModelFolder.Verify;
+import org.labelstream.model.TruncationSide;
 
 class TextTokenizerTest {
 
@@ -63,7 +64,9 @@ class TextTokenizerTest {
       Tokens empty = tokenizer.encode("", null);
       Tokens surrogate = tokenizer.encode("good \ud800 film", null);
       Tokens longest =
-          tokenizer.encode("good ".repeat(2_000), null).truncatedTo(folder.maxLength());
+          tokenizer
+              .encode("good ".repeat(2_000), null)
+              .truncatedTo(folder.maxLength(), TruncationSide.RIGHT);
 
       assertThat(empty.length()).isEqualTo(2);
       assertThat(empty.truncated()).isFalse();

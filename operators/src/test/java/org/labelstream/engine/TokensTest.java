@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import org.labelstream.model.TruncationSide;
 
 class TokensTest {
 
@@ -79,7 +80,7 @@ class TokensTest {
       int second = random.nextInt(20);
       Tokens tokens = pair(first, second);
       int maxLength = 3 + random.nextInt(tokens.length());
-      Tokens cut = tokens.truncatedTo(maxLength);
+      Tokens cut = tokens.truncatedTo(maxLength, TruncationSide.RIGHT);
 
       assertThat(cut.truncated()).isEqualTo(tokens.length() > maxLength);
       assertThat(cut.length()).isEqualTo(Math.min(maxLength, tokens.length()));
