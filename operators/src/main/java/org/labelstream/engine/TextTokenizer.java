@@ -42,12 +42,15 @@ public final class TextTokenizer implements AutoCloseable {
 
   private final boolean typeIds;
   private final TruncationSide side;
+  private final AddedTokens added;
   private final Cuts cuts;
 
-  private TextTokenizer(long handle, boolean typeIds, TruncationSide side, Cuts cuts) {
+  private TextTokenizer(
+      long handle, boolean typeIds, TruncationSide side, AddedTokens added, Cuts cuts) {
     this.handle = new AtomicLong(handle);
     this.typeIds = typeIds;
     this.side = side;
+    this.added = added;
     this.cuts = cuts;
   }
 
@@ -70,15 +73,16 @@ public final class TextTokenizer implements AutoCloseable {
    * @param typeIds whether the model takes segment ids
    * @param side where a text that is too long is cut
    */
-  static TextTokenizer of(String json, boolean typeIds, TruncationSide side) {
+  static TextTokenizer of(String json, boolean typeIds, TruncationSide side) throws IOException {
     LibUtils.checkStatus();
+    AddedTokens added = AddedTokens.of(json);
     // From the text: given a path, DJL would also apply tokenizer_config.json, whose lower-casing
     // and prefix spaces tokenizer.json has already, and which would shift the offsets.
     long handle = LIB.createTokenizerFromString(json);
     // Rows are cut by Tokens, which needs to see all of a text for windows over it.
     LIB.disableTruncation(handle);
     LIB.disablePadding(handle);
-    return new TextTokenizer(handle, typeIds, side, Cuts.of(json));
+    return new TextTokenizer(handle, typeIds, side, added, Cuts.of(json));
   }
 
   private long handle() {
@@ -121,7 +125,7 @@ public final class TextTokenizer implements AutoCloseable {
           ids,
           typeIds ? bytes(LIB.getTypeIds(encoding)) : null,
           sequences(encoding, pair != null),
-          asked.contains(Detail.PIECES) ? pieces(LIB.getTokens(encoding)) : null,
+          asked.contains(Detail.PIECES) ? added.inPlace(LIB.getTokens(encoding), ids) : null,
           starts,
           ends,
           asked.contains(Detail.WORDS) ? ints(LIB.getWordIds(encoding)) : null);
@@ -208,20 +212,6 @@ public final class TextTokenizer implements AutoCloseable {
       bytes[i] = (byte) values[i];
     }
     return bytes;
-  }
-
-  /**
-   * The tokens without the blanks that an added token such as {@code <mask>} takes in from the text
-   * around it.
-   */
-  private static String[] pieces(String[] tokens) {
-    for (int i = 0; i < tokens.length; i++) {
-      String stripped = tokens[i].strip();
-      if (!stripped.isEmpty()) {
-        tokens[i] = stripped;
-      }
-    }
-    return tokens;
   }
 
   /**

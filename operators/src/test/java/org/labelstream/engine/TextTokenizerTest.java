@@ -3,6 +3,9 @@ package org.labelstream.engine;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -55,6 +58,35 @@ class TextTokenizerTest {
   void aTextWithoutSurrogatesIsNotCopied() {
     String text = "nothing to do";
     assertThat(TextTokenizer.withoutLoneSurrogates(text)).isSameAs(text);
+  }
+
+  /** As {@code convert_ids_to_tokens}: what stands in the text is in its spans. */
+  @Test
+  void thePieceOfAnAddedTokenIsTheVocabularysEntry() throws IOException {
+    ObjectNode json =
+        (ObjectNode) new ObjectMapper().readTree(FIXTURE.resolve("tokenizer.json").toFile());
+    int id = json.at("/model/vocab").size();
+    ((ArrayNode) json.get("added_tokens"))
+        .addObject()
+        .put("id", id)
+        .put("content", "COVID-19")
+        .put("single_word", false)
+        .put("lstrip", true)
+        .put("rstrip", false)
+        .put("normalized", true)
+        .put("special", false);
+    try (TextTokenizer tokenizer = TextTokenizer.of(json.toString(), false, TruncationSide.RIGHT)) {
+      Tokens tokens =
+          tokenizer.encode(
+              "good \u00A0 covid-19",
+              null,
+              TextTokenizer.Detail.PIECES,
+              TextTokenizer.Detail.SPANS);
+
+      int last = tokens.length() - 2;
+      assertThat(tokens.ids()[last]).isEqualTo(id);
+      assertThat(tokens.piece(last)).isEqualTo("COVID-19");
+    }
   }
 
   @Test
