@@ -43,14 +43,21 @@ public final class TextTokenizer implements AutoCloseable {
   private final boolean typeIds;
   private final TruncationSide side;
   private final AddedTokens added;
+  private final TokenDecoder decoder;
   private final Cuts cuts;
 
   private TextTokenizer(
-      long handle, boolean typeIds, TruncationSide side, AddedTokens added, Cuts cuts) {
+      long handle,
+      boolean typeIds,
+      TruncationSide side,
+      AddedTokens added,
+      TokenDecoder decoder,
+      Cuts cuts) {
     this.handle = new AtomicLong(handle);
     this.typeIds = typeIds;
     this.side = side;
     this.added = added;
+    this.decoder = decoder;
     this.cuts = cuts;
   }
 
@@ -82,7 +89,12 @@ public final class TextTokenizer implements AutoCloseable {
     // Rows are cut by Tokens, which needs to see all of a text for windows over it.
     LIB.disableTruncation(handle);
     LIB.disablePadding(handle);
-    return new TextTokenizer(handle, typeIds, side, added, Cuts.of(json));
+    return new TextTokenizer(handle, typeIds, side, added, TokenDecoder.of(json), Cuts.of(json));
+  }
+
+  /** Makes strings of its tokens. */
+  public TokenDecoder decoder() {
+    return decoder;
   }
 
   private long handle() {

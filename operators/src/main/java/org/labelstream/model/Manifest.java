@@ -27,7 +27,6 @@ import java.util.Map;
  * @param clsTokenId the id of the token that rows begin with, or null
  * @param continuingSubwordPrefix what a token begins with that goes on with a word, such as {@code
  *     ##}, or null
- * @param decoder the kind of the tokenizer's decoder, or null where it has none
  * @param cache the sizes of a generator's keys and values, or null where the model is none
  * @param bosTokenId the token that a text without a beginning begins with, or null
  * @param eosTokenIds the tokens that end a generated text; may be empty
@@ -54,7 +53,6 @@ public record Manifest(
     Integer unkTokenId,
     Integer clsTokenId,
     String continuingSubwordPrefix,
-    String decoder,
     Cache cache,
     Integer bosTokenId,
     List<Integer> eosTokenIds,
@@ -118,7 +116,6 @@ public record Manifest(
         reader.optionalInteger("unk_token_id"),
         reader.optionalInteger("cls_token_id"),
         reader.optionalText("continuing_subword_prefix"),
-        reader.optionalText("decoder"),
         reader.cache(),
         reader.optionalInteger("bos_token_id"),
         reader.integers("eos_token_ids"),

@@ -45,7 +45,7 @@ public final class TokenClassification implements Task {
   private TokenClassification(LoadedModel model) {
     this.model = model;
     this.labels = Required.labels(model);
-    this.decoder = TokenDecoder.of(model.folder().manifest());
+    this.decoder = model.tokenizer().decoder();
   }
 
   @Override
