@@ -3,6 +3,7 @@ package org.labelstream.job;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.net.ServerSocket;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -14,6 +15,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.apache.flink.util.FileUtils;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
@@ -241,7 +243,17 @@ class ChaosITCase {
       case CHECKPOINTS_AWAY -> {
         Path away = checkpoints.resolveSibling("checkpoints.away");
         Files.move(checkpoints, away);
-        Files.writeString(checkpoints, "no folder"); // as a full or lost disk: nothing can be made
+        // As a full or lost disk: nothing can be made there. A checkpoint may be quicker.
+        boolean blocked = false;
+        while (!blocked) {
+          FileUtils.deleteDirectoryQuietly(checkpoints.toFile());
+          try {
+            Files.createFile(checkpoints);
+            blocked = true;
+          } catch (FileAlreadyExistsException e) {
+            blocked = false;
+          }
+        }
         pause(4, 10);
         Files.delete(checkpoints);
         Files.move(away, checkpoints);

@@ -2,6 +2,7 @@ package org.labelstream.operator;
 
 import java.util.Optional;
 import org.apache.flink.api.common.functions.OpenContext;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.runtime.state.FunctionInitializationContext;
 import org.apache.flink.runtime.state.FunctionSnapshotContext;
 import org.apache.flink.streaming.api.checkpoint.CheckpointedFunction;
@@ -33,6 +34,7 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
 
   private final OutputRecords outputs;
   private final When explain;
+  private final DeadLetterShare share;
   private transient boolean restored;
 
   /**
@@ -40,8 +42,19 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
    * @param explain which labelled records are to be explained
    */
   public OutcomeRouter(OutputRecords outputs, When explain) {
+    this(outputs, explain, "", 1);
+  }
+
+  /**
+   * @param outputs makes the records that go out
+   * @param explain which labelled records are to be explained
+   * @param pipeline the pipeline's name
+   * @param maxShare the share of dead letters above which the job ends; 1 where it never does
+   */
+  public OutcomeRouter(OutputRecords outputs, When explain, String pipeline, double maxShare) {
     this.outputs = outputs;
     this.explain = explain;
+    this.share = new DeadLetterShare(pipeline, maxShare);
   }
 
   @Override
@@ -68,10 +81,12 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
   }
 
   @Override
-  public void processElement(Outcome outcome, Context context, Collector<OutputRecord> out) {
+  public void processElement(Outcome outcome, Context context, Collector<OutputRecord> out)
+      throws SuppressRestartsException {
     if (outcome instanceof Outcome.Labelled labelled) {
       OutputRecord record = outputs.labelled(labelled.source(), labelled.value());
       Optional<DeadLetter> refusal = outputs.log().refusal(record);
+      share.add(refusal.orElse(null));
       if (refusal.isEmpty()) {
         out.collect(record);
         if (isToExplain(labelled)) {
@@ -81,6 +96,7 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
         context.output(DEAD_LETTERS, outputs.deadLetter(labelled.source(), refusal.get()));
       }
     } else if (outcome instanceof Outcome.Failed failed) {
+      share.add(failed.letter());
       context.output(DEAD_LETTERS, outputs.deadLetter(failed.source(), failed.letter()));
     }
   }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
 import java.util.Queue;
+import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.operators.ProcessOperator;
 import org.apache.flink.streaming.runtime.streamrecord.StreamRecord;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
@@ -64,6 +65,53 @@ class OutcomeRouterTest {
     return record.headers().stream()
         .map(header -> header.key() + "=" + new String(header.value(), UTF_8))
         .toList();
+  }
+
+  @Nested
+  class TheShareOfDeadLetters {
+
+    @SuppressWarnings("try") // close() may be interrupted, and then the test is
+    private static int lettersUntilTheEnd(double maxShare, int each, int most) throws Exception {
+      try (OneInputStreamOperatorTestHarness<Outcome, OutputRecord> harness =
+          new OneInputStreamOperatorTestHarness<>(
+              new ProcessOperator<>(
+                  new OutcomeRouter(
+                      new OutputRecords("sentiment", LIMIT, HOUR),
+                      When.NEVER,
+                      "sentiment",
+                      maxShare)),
+              OutcomeSerializer.INSTANCE)) {
+        harness.open();
+        for (int i = 1; i <= most; i++) {
+          Outcome outcome =
+              i % each == 0
+                  ? new Outcome.Failed(source(), letter("encode it"))
+                  : new Outcome.Labelled(source(), VALUE, false);
+          try {
+            harness.processElement(outcome, i);
+          } catch (SuppressRestartsException e) {
+            assertThat(e.getCause())
+                .hasMessageStartingWith("Pipeline sentiment has made dead letters of ")
+                .hasMessageContaining("dead-letters.max-share is " + maxShare)
+                .hasMessageContaining("not_utf8 (encode it)");
+            return i;
+          }
+        }
+        return -1;
+      }
+    }
+
+    @Test
+    void endsTheJobOnceItIsExceededOverAThousandRecords() throws Exception {
+      assertThat(lettersUntilTheEnd(0.5, 1, 5_000)).isEqualTo(1_000);
+      assertThat(lettersUntilTheEnd(0.1, 5, 5_000)).isEqualTo(1_000);
+    }
+
+    @Test
+    void endsNothingWhereItIsNot() throws Exception {
+      assertThat(lettersUntilTheEnd(0.2, 5, 5_000)).isEqualTo(-1);
+      assertThat(lettersUntilTheEnd(1, 1, 5_000)).isEqualTo(-1);
+    }
   }
 
   @Nested

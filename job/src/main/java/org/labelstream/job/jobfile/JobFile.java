@@ -290,7 +290,10 @@ public final class JobFile {
     input.finish();
 
     String outputTopic = output(section, inputTopic);
-    String deadLetterTopic = deadLetters(section, inputTopic, outputTopic);
+    YamlSection deadLetters = section.section("dead-letters");
+    String deadLetterTopic = deadLetters(deadLetters, inputTopic, outputTopic);
+    double maxShare = maxShare(deadLetters);
+    deadLetters.finish();
     YamlSection explanations = section.section("explanations");
     String explanationTopic = null;
     ExplainSettings explaining = null;
@@ -347,6 +350,7 @@ public final class JobFile {
         bounded,
         outputTopic,
         deadLetterTopic,
+        maxShare,
         explaining,
         explanationTopic,
         order != null ? order : seen.type() != null ? seen.type().order() : Order.PARTITION,
@@ -419,20 +423,20 @@ public final class JobFile {
     return topic;
   }
 
-  private static String deadLetters(YamlSection pipeline, String inputTopic, String outputTopic) {
-    YamlSection section = pipeline.section("dead-letters");
+  private static String deadLetters(YamlSection section, String inputTopic, String outputTopic) {
     String topic = outputTopic(section, inputTopic);
     if (topic != null && topic.equals(outputTopic)) {
       section.problem(
           "topic",
           "is the output's topic, so consumers would take dead letters for labels: name another");
     }
-    String maxShare = section.text("max-share");
-    if (maxShare != null && !maxShare.equalsIgnoreCase("off")) {
-      section.problem("max-share", "is not available in this version: set it to off, or remove it");
-    }
-    section.finish();
     return topic;
+  }
+
+  /** The share of dead letters above which the job ends, 1 where there is none. */
+  private static double maxShare(YamlSection section) {
+    String given = section.text("max-share");
+    return given == null || given.equalsIgnoreCase("off") ? 1 : share(section, "max-share", 1);
   }
 
   private static ExplainSettings explaining(YamlSection section) {
@@ -448,7 +452,7 @@ public final class JobFile {
         new ExplainSettings(
             when,
             count,
-            share(section),
+            share(section, "share", SHARE),
             queue,
             section.choice("when-full", WhenFull.class, WhenFull.BLOCK));
     section.finish();
@@ -468,10 +472,10 @@ public final class JobFile {
     return STEPS;
   }
 
-  private static double share(YamlSection section) {
-    String given = section.text("share");
+  private static double share(YamlSection section, String key, double ifAbsent) {
+    String given = section.text(key);
     if (given == null) {
-      return SHARE;
+      return ifAbsent;
     }
     try {
       double share = Double.parseDouble(given);
@@ -481,8 +485,8 @@ public final class JobFile {
     } catch (NumberFormatException e) {
       // told below
     }
-    section.problem("share", "is " + given + ", but must be a number above 0 and at most 1");
-    return SHARE;
+    section.problem(key, "is " + given + ", but must be a number above 0 and at most 1");
+    return ifAbsent;
   }
 
   private static InferenceSettings.Batching batching(YamlSection section) {

@@ -41,6 +41,7 @@ public record JobSpec(
    * @param bounded whether reading ends at what is there when the job starts
    * @param outputTopic where labelled records go
    * @param deadLetterTopic where records go that got no label
+   * @param maxDeadLetters the share of dead letters above which the job ends; 1 where it never does
    * @param explaining what is explained and how, or null where nothing is
    * @param explanationTopic where explanations go, or null
    * @param order which records keep their order
@@ -53,6 +54,7 @@ public record JobSpec(
       boolean bounded,
       String outputTopic,
       String deadLetterTopic,
+      double maxDeadLetters,
       ExplainSettings explaining,
       String explanationTopic,
       Order order,

@@ -72,7 +72,7 @@ public final class KafkaPipelines {
     OutputRecords outputs = new OutputRecords(name, topics(pipeline));
     SingleOutputStreamOperator<OutputRecord> labelled =
         outcomes
-            .process(new OutcomeRouter(outputs, when(pipeline)))
+            .process(new OutcomeRouter(outputs, when(pipeline), name, pipeline.maxDeadLetters()))
             .returns(RecordTypes.OUTPUT_RECORD)
             .name(name + "/route")
             .uid(name + "/route")

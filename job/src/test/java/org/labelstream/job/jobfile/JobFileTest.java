@@ -90,6 +90,13 @@ class JobFileTest {
   }
 
   @Test
+  void readsTheShareOfDeadLettersThatEndsTheJob() {
+    assertThat(read(FULL).pipelines().get(0).maxDeadLetters()).isEqualTo(1);
+    String share = FULL.replace("max-share: off", "max-share: 0.1");
+    assertThat(read(share).pipelines().get(0).maxDeadLetters()).isEqualTo(0.1);
+  }
+
+  @Test
   void readsHowToExplain() {
     String asked =
         FULL.replace("when: requested, steps: 50", "when: always, steps: adaptive")
@@ -336,7 +343,7 @@ class JobFileTest {
         "topic: labels} | topic: texts} | reads? what it writes",
         "model: model-assets/sentiment | model: model-assets | has no labelstream.json",
         "name: support-texts | name: a/b | letters, digits",
-        "max-share: off | max-share: 0.1 | not available",
+        "max-share: off | max-share: 1.5 | must be a number above 0 and at most 1",
         "start: committed | start: yesterday | committed, earliest, latest, or a time",
         "until: never | until: noon | never or latest",
         "parallelism: 2 | parallelism: 0 | above 0",
