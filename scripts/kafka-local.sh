@@ -19,11 +19,12 @@ A local Kafka broker, one node in a JVM of its own, and a console for it.
   topics                lists topics
 
 Each has --help, which lists its options. For start: --port N (or LABELSTREAM_KAFKA_PORT; default 9092, 0 for a
-free one), --controller-port N (default: a free one), --property NAME=VALUE (any broker property).
+free one), --controller-port N (default: a free one), --property NAME=VALUE (any broker property), --secure
+(TLS, users with passwords, ACLs: the console comes as admin, a job with the properties that start names).
 
 The broker listens on 127.0.0.1 only. Its state and its log are in .labelstream/kafka of the repository, or in
 $LABELSTREAM_STATE/kafka. The console speaks to --bootstrap HOST:PORT, otherwise to $LABELSTREAM_KAFKA, otherwise
-to the broker that runs here.
+to the broker that runs here; to a secured one with --command-config FILE, otherwise $LABELSTREAM_KAFKA_CONFIG.
 USAGE
 }
 
@@ -31,6 +32,7 @@ HOME_FOLDER="$STATE/kafka"
 PID_FILE="$HOME_FOLDER/broker.pid"
 ADDRESS_FILE="$HOME_FOLDER/address"
 OUTPUT="$HOME_FOLDER/log/start.log"
+KEYS="$HOME_FOLDER/secure"
 CLASSPATH="$ROOT/kafka-local/target/kafka-local/lib/*"
 MAIN=org.labelstream.kafka.Main
 
@@ -39,6 +41,9 @@ console() {
     if [ -z "${LABELSTREAM_KAFKA:-}" ] && started; then
       LABELSTREAM_KAFKA="$(cat "$ADDRESS_FILE")"
       export LABELSTREAM_KAFKA
+      if [ -z "${LABELSTREAM_KAFKA_CONFIG:-}" ] && [ -f "$KEYS/admin.properties" ]; then
+        export LABELSTREAM_KAFKA_CONFIG="$KEYS/admin.properties"
+      fi
     fi
   else
     ensure_built kafka-local # not under a running broker, whose jars these are
@@ -68,6 +73,9 @@ start() {
     fail "$(cat "$OUTPUT")"
   fi
   printf 'Kafka listens on %s\n' "$(cat "$ADDRESS_FILE")"
+  if [ -f "$KEYS/job.properties" ]; then
+    printf 'Only TLS and users with a password are let in: a job takes the properties in %s\n' "$KEYS/job.properties"
+  fi
 }
 
 started() { [ -f "$ADDRESS_FILE" ]; }

@@ -22,16 +22,29 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 /** What tests put into topics and read from them. */
 final class Topics {
 
-  private final String bootstrapServers;
+  private final Map<String, Object> client = new HashMap<>();
 
   Topics(String bootstrapServers) {
-    this.bootstrapServers = bootstrapServers;
+    this(bootstrapServers, Map.of());
+  }
+
+  /**
+   * @param properties what else a client of that broker needs
+   */
+  Topics(String bootstrapServers, Map<String, String> properties) {
+    client.putAll(properties);
+    client.put("bootstrap.servers", bootstrapServers);
+  }
+
+  private Map<String, Object> client(Map<String, ?> own) {
+    Map<String, Object> all = new HashMap<>(client);
+    all.putAll(own);
+    return all;
   }
 
   /** Sends records and waits until the broker has them. */
   List<RecordMetadata> send(List<ProducerRecord<byte[], byte[]>> records) {
-    Map<String, Object> properties =
-        Map.of("bootstrap.servers", bootstrapServers, "linger.ms", 5, "acks", "all");
+    Map<String, Object> properties = client(Map.of("linger.ms", 5, "acks", "all"));
     try (KafkaProducer<byte[], byte[]> producer =
         new KafkaProducer<>(properties, new ByteArraySerializer(), new ByteArraySerializer())) {
       List<Future<RecordMetadata>> sent = new ArrayList<>();
@@ -105,7 +118,7 @@ final class Topics {
 
   private KafkaConsumer<byte[], byte[]> consumer() {
     return new KafkaConsumer<>(
-        Map.of("bootstrap.servers", bootstrapServers, "isolation.level", "read_committed"),
+        client(Map.of("isolation.level", "read_committed")),
         new ByteArrayDeserializer(),
         new ByteArrayDeserializer());
   }

@@ -1,8 +1,13 @@
 package org.labelstream.kafka;
 
+import java.io.IOException;
+import java.io.Reader;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ExecutionException;
@@ -32,10 +37,29 @@ final class Connection {
       description = "A property of the Kafka client; may be repeated.")
   private Map<String, String> properties = new HashMap<>();
 
+  @Option(
+      names = "--command-config",
+      paramLabel = "FILE",
+      defaultValue = "${env:LABELSTREAM_KAFKA_CONFIG}",
+      description =
+          "A file of properties of the Kafka client, as for a secured broker; otherwise the"
+              + " environment's LABELSTREAM_KAFKA_CONFIG.")
+  private Path config;
+
   /** Client properties, the user's own last. */
   Map<String, Object> properties(Map<String, Object> own) {
     Map<String, Object> all = new HashMap<>(own);
     all.put(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG, bootstrap);
+    if (config != null) {
+      Properties read = new Properties();
+      try (Reader reader = Files.newBufferedReader(config)) {
+        read.load(reader);
+      } catch (IOException | IllegalArgumentException e) {
+        throw new LocalKafkaException(
+            "The client's properties in " + config + " cannot be read (" + e + ").", e);
+      }
+      read.stringPropertyNames().forEach(name -> all.put(name, read.getProperty(name)));
+    }
     all.putAll(properties);
     return all;
   }

@@ -59,6 +59,7 @@ public final class LocalKafka implements AutoCloseable {
   private final Path folder;
   private final boolean temporary;
   private final int port;
+  private final BrokerKeys keys;
   private final FolderLock lock;
   private final KafkaRaftServer server;
   private final Admin admin;
@@ -68,12 +69,14 @@ public final class LocalKafka implements AutoCloseable {
       Path folder,
       boolean temporary,
       int port,
+      BrokerKeys keys,
       FolderLock lock,
       KafkaRaftServer server,
       Admin admin) {
     this.folder = folder;
     this.temporary = temporary;
     this.port = port;
+    this.keys = keys;
     this.lock = lock;
     this.server = server;
     this.admin = admin;
@@ -91,7 +94,27 @@ public final class LocalKafka implements AutoCloseable {
 
   /** {@code host:port}, for the client property {@code bootstrap.servers}. */
   public String bootstrapServers() {
-    return HOST + ":" + port;
+    return host(keys) + ":" + port;
+  }
+
+  /**
+   * What a client of a {@linkplain Builder#secure secured} broker is made with, beside {@link
+   * #bootstrapServers}: TLS, and a login.
+   *
+   * @param user {@code admin}, who may do everything, or {@code job}, who may read and write
+   *     topics, and use groups and transactions
+   * @throws IllegalStateException if the broker is an open one
+   */
+  public Map<String, String> clientProperties(String user) {
+    if (keys == null) {
+      throw new IllegalStateException("The broker is an open one");
+    }
+    return keys.properties(user);
+  }
+
+  /** A secured broker is spoken to by the name that its certificate has. */
+  private static String host(BrokerKeys keys) {
+    return keys == null ? HOST : BrokerKeys.HOST;
   }
 
   /** The port that clients connect to. */
@@ -155,6 +178,7 @@ public final class LocalKafka implements AutoCloseable {
     private Path folder;
     private int port;
     private int controllerPort;
+    private boolean secure;
     private final Map<String, String> properties = new HashMap<>();
 
     private Builder() {}
@@ -174,6 +198,17 @@ public final class LocalKafka implements AutoCloseable {
     /** The port of the KRaft controller, of no use to clients; 0, the default, for a free one. */
     public Builder controllerPort(int controllerPort) {
       this.controllerPort = controllerPort;
+      return this;
+    }
+
+    /**
+     * Lets in only who comes over TLS with a name and a password, and lets each do only what it has
+     * been granted: listener {@code SASL_SSL} with {@code SCRAM-SHA-512}, ACLs. The certificate is
+     * for {@code localhost}. Keys and passwords are made in the folder {@code secure} of the
+     * broker's folder: see {@link LocalKafka#clientProperties}.
+     */
+    public Builder secure() {
+      this.secure = true;
       return this;
     }
 
@@ -231,11 +266,25 @@ public final class LocalKafka implements AutoCloseable {
     private LocalKafka start(
         Path home, boolean temporary, int clients, int controller, FolderLock lock) {
       Path data = home.resolve("data");
-      format(data);
+      if (secure != BrokerKeys.exist(home) && Files.exists(data.resolve("meta.properties"))) {
+        throw new LocalKafkaException(
+            "The folder "
+                + home
+                + (secure
+                    ? " is that of an open broker: start it without --secure, or choose another"
+                        + " folder."
+                    : " is that of a secured broker: start it with --secure, or choose another"
+                        + " folder."));
+      }
+      BrokerKeys keys = secure ? BrokerKeys.of(home) : null;
+      format(data, keys);
       KafkaRaftServer server;
       try {
         Properties all = new Properties();
-        all.putAll(defaults(data, clients, controller));
+        all.putAll(defaults(data, host(keys), clients, controller));
+        if (keys != null) {
+          all.putAll(keys.brokerProperties());
+        }
         all.putAll(properties);
         server = new KafkaRaftServer(KafkaConfig.fromProps(all, false), Time.SYSTEM);
       } catch (ConfigException | IllegalArgumentException e) {
@@ -244,10 +293,15 @@ public final class LocalKafka implements AutoCloseable {
       Admin admin = null;
       try {
         server.startup();
-        admin =
-            Admin.create(Map.of(AdminClientConfig.BOOTSTRAP_SERVERS_CONFIG, HOST + ":" + clients));
+        Map<String, Object> client =
+            new HashMap<>(keys == null ? Map.of() : keys.properties(BrokerKeys.ADMIN));
+        client.put(AdminClientConfig.BOOTSTRAP_SERVERS_CONFIG, host(keys) + ":" + clients);
+        admin = Admin.create(client);
         awaitReady(admin);
-        return new LocalKafka(home, temporary, clients, lock, server, admin);
+        if (keys != null) {
+          BrokerKeys.grant(admin);
+        }
+        return new LocalKafka(home, temporary, clients, keys, lock, server, admin);
       } catch (RuntimeException e) {
         if (admin != null) {
           admin.close(Duration.ZERO);
@@ -260,7 +314,8 @@ public final class LocalKafka implements AutoCloseable {
       }
     }
 
-    private static Map<String, String> defaults(Path data, int clients, int controller) {
+    private static Map<String, String> defaults(
+        Path data, String host, int clients, int controller) {
       Map<String, String> p = new HashMap<>();
       p.put("process.roles", "broker,controller");
       p.put("node.id", String.valueOf(NODE_ID));
@@ -268,12 +323,12 @@ public final class LocalKafka implements AutoCloseable {
       p.put(
           "listeners",
           "CLIENT://" + HOST + ":" + clients + ",CONTROLLER://" + HOST + ":" + controller);
-      p.put("advertised.listeners", "CLIENT://" + HOST + ":" + clients);
+      p.put("advertised.listeners", "CLIENT://" + host + ":" + clients);
       p.put("listener.security.protocol.map", "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT");
       p.put("inter.broker.listener.name", "CLIENT");
       p.put("controller.listener.names", "CONTROLLER");
       // A static voter, unlike a dynamic one, is not written to the folder: ports may change.
-      p.put("controller.quorum.voters", NODE_ID + "@" + HOST + ":" + controller);
+      p.put("controller.quorum.voters", NODE_ID + "@" + host + ":" + controller);
 
       // One node can hold one copy.
       p.put("offsets.topic.replication.factor", "1");
@@ -313,7 +368,7 @@ public final class LocalKafka implements AutoCloseable {
       return p;
     }
 
-    private static void format(Path data) {
+    private static void format(Path data, BrokerKeys keys) {
       if (Files.exists(data.resolve("meta.properties"))) {
         return;
       }
@@ -326,6 +381,9 @@ public final class LocalKafka implements AutoCloseable {
               .setMetadataLogDirectory(data.toString())
               .setReleaseVersion(MetadataVersion.latestProduction())
               .addDirectory(data.toString());
+      if (keys != null) {
+        formatter.setScramArguments(keys.scram());
+      }
       try {
         formatter.run();
       } catch (Exception e) {

@@ -51,6 +51,13 @@ final class StartCommand implements Callable<Integer> {
       description = "A property of the broker; may be repeated.")
   private Map<String, String> properties = new HashMap<>();
 
+  @Option(
+      names = "--secure",
+      description =
+          "Only TLS, only users with a password, only what they are granted; keys and the clients'"
+              + " properties (admin.properties, job.properties) are made in secure, in its folder.")
+  private boolean secure;
+
   private final Console console;
 
   StartCommand(Console console) {
@@ -60,13 +67,13 @@ final class StartCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException, InterruptedException {
     System.setProperty("labelstream.kafka.log", folder.resolve("log").toString());
-    LocalKafka kafka =
+    LocalKafka.Builder builder =
         LocalKafka.builder()
             .folder(folder)
             .port(port)
             .controllerPort(controllerPort)
-            .properties(properties)
-            .start();
+            .properties(properties);
+    LocalKafka kafka = (secure ? builder.secure() : builder).start();
     Path address = kafka.folder().resolve(ADDRESS_FILE);
     Runtime.getRuntime()
         .addShutdownHook(

@@ -5,6 +5,7 @@ import java.io.Serializable;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.UnknownHostException;
+import java.nio.file.NoSuchFileException;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -31,9 +32,11 @@ import org.apache.kafka.clients.admin.ListTransactionsOptions;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.admin.TransactionListing;
 import org.apache.kafka.clients.admin.TransactionState;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.Node;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.acl.AclOperation;
 import org.apache.kafka.common.config.ConfigResource;
@@ -491,19 +494,35 @@ public final class Preflight implements Serializable {
                   pipelines.stream().map(Pipeline::group).toList(),
                   new DescribeConsumerGroupsOptions().includeAuthorizedOperations(true))
               .describedGroups();
-      groups.forEach(
-          (group, description) -> {
-            try {
-              Set<AclOperation> operations = await(description).authorizedOperations();
-              if (operations != null && !operations.contains(AclOperation.READ)) {
-                findings.lasting().add(groupSentence(group));
-              }
-            } catch (GroupAuthorizationException e) {
-              findings.lasting().add(groupSentence(group));
-            } catch (KafkaException e) {
-              // A group that nobody has read as yet is none.
-            }
-          });
+      for (Pipeline pipeline : pipelines) {
+        String group = pipeline.group();
+        try {
+          Set<AclOperation> operations = await(groups.get(group)).authorizedOperations();
+          if (operations != null && !operations.contains(AclOperation.READ)) {
+            findings.lasting().add(groupSentence(group));
+          }
+        } catch (GroupAuthorizationException e) {
+          findings.lasting().add(groupSentence(group));
+        } catch (KafkaException e) {
+          // A group that nobody has read as yet is none, and tells nothing of rights.
+          tryToCommit(admin, group, pipeline.input());
+        }
+      }
+    }
+
+    /** Commits to a partition that no topic has: what is refused first is the right to commit. */
+    private void tryToCommit(Admin admin, String group, String topic) {
+      TopicPartition nowhere = new TopicPartition(topic, Integer.MAX_VALUE);
+      try {
+        await(
+            admin
+                .alterConsumerGroupOffsets(group, Map.of(nowhere, new OffsetAndMetadata(0)))
+                .partitionResult(nowhere));
+      } catch (GroupAuthorizationException e) {
+        findings.lasting().add(groupSentence(group));
+      } catch (KafkaException e) {
+        // It is refused because there is no such partition.
+      }
     }
 
     private static String groupSentence(String group) {
@@ -624,7 +643,7 @@ public final class Preflight implements Serializable {
                 "TLS with "
                     + brokers
                     + " fails ("
-                    + rootMessage(e)
+                    + root(e).getMessage()
                     + "): check "
                     + section
                     + ".ssl.truststore.* and the broker's host names");
@@ -682,12 +701,12 @@ public final class Preflight implements Serializable {
     }
   }
 
-  private static String rootMessage(Throwable e) {
+  private static Throwable root(Throwable e) {
     Throwable root = e;
     while (root.getCause() != null && root.getCause() != root) {
       root = root.getCause();
     }
-    return root.getMessage();
+    return root;
   }
 
   /** A login module's complaint quotes the line that holds the password. */
@@ -698,7 +717,14 @@ public final class Preflight implements Serializable {
           return "sasl.jaas.config is not of the form \"a.LoginModule required name='value' …;\"";
         }
       }
+      String message = String.valueOf(cause.getMessage());
+      if (message.startsWith("Failed to load") && message.contains("keystore")) {
+        return message
+            + (root(e) instanceof NoSuchFileException
+                ? ": there is no such file"
+                : " (" + root(e).getMessage() + "): check ssl.*.type and ssl.*.password");
+      }
     }
-    return rootMessage(e);
+    return root(e).getMessage();
   }
 }
