@@ -94,7 +94,7 @@ final class Document {
       return "nothing";
     }
     if (value instanceof String text) {
-      return "the text \"" + text + "\"";
+      return "the text \"" + Names.shown(text) + "\"";
     }
     if (value instanceof Map) {
       return "a mapping";

@@ -104,7 +104,7 @@ public final class LabelMapping {
     throw new InvalidModelException(
         file
             + " has the key \""
-            + key
+            + Names.shown(key)
             + "\", which is no index of a class: write {\"0\": \"first name\", \"1\": …}, or {\"label_list\": [\"first name\", …]}");
   }
 

@@ -124,7 +124,7 @@ public record ModelConfig(
     Set<String> all = new TreeSet<>(known);
     all.addAll(ELSEWHERE.keySet());
     throw new InvalidModelException(
-        file + " has the unknown key " + key + ": " + Names.didYouMean(key, all));
+        file + " has the unknown key " + Names.shown(key) + ": " + Names.didYouMean(key, all));
   }
 
   private static String text(Path file, Map<?, ?> handler, String key) {

@@ -277,15 +277,18 @@ public final class ParameterSpecs {
     if (check == null) {
       throw new IllegalArgumentException(
           checks.isEmpty()
-              ? "there is no parameter " + name + ": the task takes none"
-              : "there is no parameter " + name + ": " + Names.didYouMean(name, checks.keySet()));
+              ? "there is no parameter " + Names.shown(name) + ": the task takes none"
+              : "there is no parameter "
+                  + Names.shown(name)
+                  + ": "
+                  + Names.didYouMean(name, checks.keySet()));
     }
     return check;
   }
 
   private static String describe(Object value) {
     if (value instanceof String text) {
-      return "\"" + (text.length() > 40 ? text.substring(0, 40) + "…" : text) + "\"";
+      return "\"" + Names.shown(text) + "\"";
     }
     if (value instanceof BigInteger) {
       return "a number beyond 64 bits";

@@ -28,7 +28,7 @@ final class Targets {
       if (index < 0) {
         throw Explainable.invalidTarget(
             "the target is the label "
-                + given.label()
+                + Names.shown(given.label())
                 + ", which the model does not have: "
                 + Names.didYouMean(given.label(), labels.names()));
       }

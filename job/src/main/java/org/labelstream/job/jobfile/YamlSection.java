@@ -284,7 +284,9 @@ final class YamlSection {
   void finish() {
     for (String key : values.keySet()) {
       if (!asked.contains(key)) {
-        problem(lineOf(key), "there is no " + place(key) + ": " + Names.didYouMean(key, asked));
+        problem(
+            lineOf(key),
+            "there is no " + place(Names.shown(key)) + ": " + Names.didYouMean(key, asked));
       }
     }
   }
