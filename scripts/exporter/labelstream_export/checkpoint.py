@@ -215,6 +215,14 @@ def load_tokenizer(source: str, lower_case: bool | None = None) -> PreTrainedTok
         ) from error
     if not tokenizer.is_fast:
         raise ExportError(_slow(name, type(tokenizer).__name__))
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    for token in tokenizer.added_tokens_decoder.values() if normalizer else ():
+        # The library would find it everywhere, in the middle of characters too, and panic.
+        if token.normalized and not normalizer.normalize_str(token.content):
+            raise ExportError(
+                f"the tokenizer's normalizer leaves nothing of the added token {token.content!r}, "
+                "by which other texts break it: remove it from added_tokens of tokenizer.json"
+            )
     return tokenizer
 
 

@@ -263,6 +263,14 @@ def test_tokenizer_of_its_own_code_is_not_run(checkpoint, tmp_path):
     refuse(checkpoint, tmp_path / "model", "the tokenizer of checkpoint is code of its own")
 
 
+def test_added_token_of_which_nothing_is_left(checkpoint, tmp_path):
+    content = json.loads((checkpoint / "tokenizer.json").read_text("utf-8"))
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False)
+    token = {"id": len(content["model"]["vocab"]), "content": "\x07", "normalized": True, **flags}
+    edit(checkpoint / "tokenizer.json", added_tokens=[*content["added_tokens"], token])
+    refuse(checkpoint, tmp_path / "model", r"leaves nothing of the added token '\\x07'")
+
+
 def test_encoder_decoder_is_no_generator_here(checkpoint, tmp_path):
     (checkpoint / "config.json").write_text(
         json.dumps({"model_type": "t5", "is_encoder_decoder": True}), "utf-8"

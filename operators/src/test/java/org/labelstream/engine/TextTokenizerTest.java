@@ -2,6 +2,7 @@ package org.labelstream.engine;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -58,6 +59,33 @@ class TextTokenizerTest {
   void aTextWithoutSurrogatesIsNotCopied() {
     String text = "nothing to do";
     assertThat(TextTokenizer.withoutLoneSurrogates(text)).isSameAs(text);
+  }
+
+  /** With the token there, a text that is not ASCII ends the process. */
+  @Test
+  void anAddedTokenOfWhichTheNormalizerLeavesNothingIsRefused() throws IOException {
+    ObjectNode json =
+        (ObjectNode) new ObjectMapper().readTree(FIXTURE.resolve("tokenizer.json").toFile());
+    ((ArrayNode) json.get("added_tokens"))
+        .addObject()
+        .put("id", json.at("/model/vocab").size())
+        .put("content", "\u0007")
+        .put("single_word", false)
+        .put("lstrip", false)
+        .put("rstrip", false)
+        .put("normalized", true)
+        .put("special", false);
+
+    assertThatThrownBy(
+            () -> {
+              try (TextTokenizer tokenizer =
+                  TextTokenizer.of(json.toString(), false, TruncationSide.RIGHT)) {
+                tokenizer.encode("日本", null);
+              }
+            })
+        .hasMessage(
+            "the tokenizer's normalizer leaves nothing of the added token \"\\u0007\", by which"
+                + " texts would end this process: remove it from added_tokens");
   }
 
   /** As {@code convert_ids_to_tokens}: what stands in the text is in its spans. */
