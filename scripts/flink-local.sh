@@ -201,6 +201,8 @@ java_environment() {
   export DJL_CACHE_DIR="$CLUSTER/djl" # natives are unpacked here, not into the user's home
   # One thread for each of Labelstream's workers; glibc's arenas, one per thread, would look like a leak.
   export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
+  # oneDNN keeps what it has compiled for each shape of a batch: 1,024 of them by default, which takes an hour to fill.
+  export ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-256}"
 }
 
 start_jobmanager() {

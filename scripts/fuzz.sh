@@ -67,7 +67,7 @@ for target in "${targets[@]}"; do
     cd "$module"
     "$JAVA" -Xmx1g -XX:+EnableDynamicAgentLoading -cp "target/test-classes:target/classes:$(cat target/fuzz.classpath)" \
       com.code_intelligence.jazzer.Jazzer --target_class="$class" --instrumentation_includes='org.labelstream.**' \
-      --reproducer_path="$learnt" -artifact_prefix="$learnt/" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=0 \
+      --reproducer_path="$learnt" -artifact_prefix="$learnt/" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=0 \
       -max_len=4096 -print_final_stats=1 "$learnt" "src/test/resources/fuzz/${target}FuzzTest"
   ) >"$learnt.log" 2>&1 || broken=1
   sed -n 's/^stat::number_of_executed_units: */  inputs tried: /p' "$learnt.log"

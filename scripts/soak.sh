@@ -68,7 +68,17 @@ texts() {
   }'
 }
 
-records() { "$S/kafka-local.sh" topics | awk -F '\t' -v t="$1" '$1 == t { print $3 }'; }
+# How many records a topic has had. A busy broker may need to be asked again.
+records() {
+  local try count
+  for try in 1 2 3 4 5; do
+    count="$("$S/kafka-local.sh" topics 2>/dev/null | awk -F '\t' -v t="$1" '$1 == t { print $3 }')" || count=""
+    [ -z "$count" ] || break
+    sleep "$try"
+  done
+  [ -n "$count" ] || fail "The broker says nothing of the topic $1."
+  printf '%s' "$count"
+}
 resident() { awk '/VmRSS/ { print int($2 / 1024) }' "/proc/$1/status"; }
 
 # within FIRST LAST WHAT: whether the last figure is at most 5 % above the first.

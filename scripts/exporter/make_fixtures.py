@@ -39,6 +39,7 @@ import fixture_decoders
 import fixture_processors
 import fixture_results
 import fixture_texts
+import sweep
 from fixture_checkpoints import ENCODERS, ENTITY_LABELS, LABELS, make_checkpoint
 from fixture_tokenizers import make_tokenizer
 from labelstream_export.export import export
@@ -72,6 +73,8 @@ class Case:
 
 DEFAULT = Case("default")
 PAIRS = Case("pairs", inputs="pairs")
+# Without the blank ones, of which a tokenizer without special tokens makes nothing.
+TEXTS_OF_WORDS = Case("default", inputs="texts_of_words")
 FUNCTIONS = tuple(
     Case(name, parameters={"function_to_apply": name}) for name in ("softmax", "sigmoid", "none")
 )
@@ -152,6 +155,8 @@ DECODED = ("bert", "roberta", "xlm-roberta", "deberta-v2", "llama")
 FIRST_FOUR = ("bert", "distilbert", "roberta", "electra")
 # Seeds whose greedy texts vary, and do not end by themselves within 100 tokens.
 GENERATOR_SEEDS = {"gpt2": 3, "gpt_neo": 1, "opt": 4, "llama": 4, "qwen2": 4}
+# Decoders with a head for classes, each with other ways of masks, positions and padding.
+CLASSIFYING_DECODERS = ("gpt2", "llama", "qwen3", "gemma3_text")
 FIXTURES = (
     Fixture("bert-sequence_classification", "bert", (DEFAULT, PAIRS, *FUNCTIONS)),
     Fixture("distilbert-sequence_classification", "distilbert", (DEFAULT, PAIRS)),
@@ -177,6 +182,10 @@ FIXTURES = (
         Fixture(f"{architecture}-sequence_classification", architecture, (DEFAULT, PAIRS))
         for architecture in ENCODERS
         if architecture not in FIRST_FOUR
+    ),
+    *(
+        Fixture(f"{architecture}-sequence_classification", architecture, (TEXTS_OF_WORDS,))
+        for architecture in CLASSIFYING_DECODERS
     ),
     *(
         Fixture(
@@ -232,14 +241,17 @@ def make_fixture(fixture: Fixture, folder: Path) -> None:
     """Writes the model folder ``NAME``, and ``NAME.expected.json`` for fp32, into ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint = Path(scratch) / fixture.name
-        make_checkpoint(
-            fixture.architecture,
-            checkpoint,
-            fixture.labels,
-            fixture.problem_type,
-            fixture.seed,
-            fixture.task,
-        )
+        if fixture.task is SEQUENCE_CLASSIFICATION and fixture.architecture in CLASSIFYING_DECODERS:
+            sweep.make(fixture.architecture, fixture.task, checkpoint)
+        else:
+            make_checkpoint(
+                fixture.architecture,
+                checkpoint,
+                fixture.labels,
+                fixture.problem_type,
+                fixture.seed,
+                fixture.task,
+            )
         export(
             checkpoint=str(checkpoint),
             task=fixture.task,
@@ -320,9 +332,11 @@ def generation_cases(pipeline: transformers.Pipeline) -> list[Case]:
 
 
 def inputs() -> dict[str, list[dict[str, str]]]:
-    """The content of ``texts.json``: ``texts`` and ``pairs``, in the order of the results."""
+    """The content of ``texts.json``: lists of texts and pairs, in the order of the results."""
+    texts = [{"name": name, "text": text} for name, text in fixture_texts.TEXTS.items()]
     return {
-        "texts": [{"name": name, "text": text} for name, text in fixture_texts.TEXTS.items()],
+        "texts": texts,
+        "texts_of_words": [text for text in texts if text["text"].strip()],
         "pairs": [
             {"name": name, "text": first, "text_pair": second}
             for name, (first, second) in fixture_texts.PAIRS.items()

@@ -390,24 +390,46 @@ def _reason(outcome: Outcome) -> str:
     return outcome.why.replace("|", "\\|").replace("checkpoint could", "it could")
 
 
+def _read(file: Path) -> dict[tuple[str, Task], Outcome]:
+    """The outcomes of an earlier sweep, by architecture and task."""
+    tasks = {task.name: task for task in TASKS}
+    known = {}
+    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+        architecture, name, kind, why = json.loads(line)
+        known[architecture, tasks[name]] = Outcome(architecture, tasks[name], kind, why)
+    return known
+
+
 def main(arguments: Sequence[str]) -> int:
     """Runs the command and returns its exit status."""
     parser = argparse.ArgumentParser(prog="sweep.py", description=__doc__.split("\n\n")[0])
     parser.add_argument("--table", type=Path, help="write the table to this file")
     parser.add_argument("--only", help="architectures, with commas between them")
     parser.add_argument("--task", help="one task alone")
+    parser.add_argument(
+        "--outcomes",
+        type=Path,
+        help="write each outcome to this file at once; those that are in it are not tried again",
+    )
     parser.add_argument("--folders", type=Path, help="keep what is made in this folder")
     options = parser.parse_args(arguments)
     only = options.only.split(",") if options.only else None
     outcomes = []
+    known = _read(options.outcomes) if options.outcomes else {}
     for task in TASKS:
         for architecture in known_for(task):
             if (only and architecture not in only) or options.task not in (None, task.name):
                 continue
-            with tempfile.TemporaryDirectory(prefix="labelstream-sweep-") as scratch:
-                root = Path(options.folders or scratch) / f"{architecture}-{task.name}"
-                shutil.rmtree(root, ignore_errors=True)
-                outcome = sweep(architecture, task, root)
+            outcome = known.get((architecture, task))
+            if outcome is None:
+                with tempfile.TemporaryDirectory(prefix="labelstream-sweep-") as scratch:
+                    root = Path(options.folders or scratch) / f"{architecture}-{task.name}"
+                    shutil.rmtree(root, ignore_errors=True)
+                    outcome = sweep(architecture, task, root)
+                if options.outcomes:
+                    with options.outcomes.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps([architecture, task.name, outcome.kind, outcome.why]))
+                        file.write("\n")
             outcomes.append(outcome)
             print(task.name, architecture, outcome.kind, outcome.why, flush=True)
     if options.table:

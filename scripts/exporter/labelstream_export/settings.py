@@ -12,7 +12,7 @@ from labelstream_export.errors import ExportError
 from labelstream_export.progress import say
 
 # What a reader does nothing about, and the values that do not ask for it. The Java reader has the
-# same list.
+# same list (GenerationConfig); reader-rules.json holds both to it.
 NOT_DONE: dict[str, tuple[Any, ...]] = {
     "min_length": (0,),
     "typical_p": (1.0,),

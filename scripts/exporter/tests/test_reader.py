@@ -10,6 +10,7 @@ import pytest
 
 from labelstream_export.errors import ExportError
 from labelstream_export.reader import check_folder, check_settings
+from labelstream_export.settings import NOT_DONE, not_done
 
 RESOURCES = Path(__file__).resolve().parents[3] / "operators" / "src" / "test" / "resources"
 RULES = json.loads((RESOURCES / "reader-rules.json").read_text("utf-8"))
@@ -45,6 +46,16 @@ def test_settings(rule):
     else:
         with pytest.raises(ExportError):
             check_settings(rule["given"])
+
+
+@pytest.mark.parametrize("rule", RULES["not_done"], ids=name_of)
+def test_what_is_not_done(rule):
+    assert len(not_done(rule["given"])) == int(rule["told"])
+
+
+def test_each_setting_that_is_not_done_has_a_rule():
+    told = {name for rule in RULES["not_done"] if rule["told"] for name in rule["given"]}
+    assert told == set(NOT_DONE)
 
 
 @pytest.mark.parametrize("file", ["model.pt", "tokenizer.json"])

@@ -1,20 +1,24 @@
 package org.labelstream.job;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 import static org.labelstream.job.Topics.bytes;
 import static org.labelstream.job.Topics.headers;
 import static org.labelstream.job.Topics.text;
 
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Random;
 import java.util.Set;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
 import org.apache.flink.test.junit5.MiniClusterExtension;
@@ -136,6 +140,82 @@ class KafkaPipelineITCase {
       keepTheirOrder(topics.read("dead" + suffix));
     }
     keysKeepTheirOrder(topics.read("labels" + suffix));
+  }
+
+  /** Each text three times, so that it stands in batches with different others. */
+  @Test
+  void decodersThatClassifyGiveTheReferencesScoresInAnyCompany() throws Exception {
+    Path fixtures = Path.of("../operators/src/test/resources/parity").toAbsolutePath();
+    JsonNode texts = JSON.readTree(fixtures.resolve("texts.json").toFile()).get("texts_of_words");
+    assertThat(texts).hasSizeGreaterThanOrEqualTo(60);
+    List<ProducerRecord<byte[], byte[]>> sent = new ArrayList<>();
+    for (int i = 0; i < 3 * texts.size(); i++) {
+      int text = i % texts.size();
+      sent.add(
+          new ProducerRecord<>(
+              "decoders-in",
+              JSON.writer()
+                  .with(JsonWriteFeature.ESCAPE_NON_ASCII)
+                  .writeValueAsBytes(
+                      Map.of("id", text, "text", texts.get(text).get("text").asText()))));
+    }
+    Collections.shuffle(sent, new Random(5));
+    kafka.createTopic("decoders-in", 1);
+    kafka.createTopic("decoders-dead", 1);
+    topics.send(sent);
+    List<String> models = List.of("gpt2", "llama", "qwen3", "gemma3_text");
+    StringBuilder pipelines = new StringBuilder();
+    for (String model : models) {
+      kafka.createTopic("decoders-" + model, 1);
+      pipelines.append(
+          """
+            - name: %s
+              model: %s
+              input: {topic: decoders-in, until: latest}
+              output: {topic: decoders-%s}
+              dead-letters: {topic: decoders-dead}
+              parameters: {top_k: 3}
+          """
+              .formatted(model, fixtures.resolve(model + "-sequence_classification"), model));
+    }
+
+    run(
+        """
+        name: decoders
+        pipelines:
+        %s
+        kafka:
+          common: {bootstrap.servers: "%s"}
+          consumer: {group.id: decoders}
+        """
+            .formatted(pipelines, kafka.bootstrapServers()));
+
+    assertThat(topics.read("decoders-dead")).isEmpty();
+    for (String model : models) {
+      JsonNode expected =
+          JSON.readTree(fixtures.resolve(model + "-sequence_classification.expected.json").toFile())
+              .at("/cases/0/results");
+      List<ConsumerRecord<byte[], byte[]>> labels = topics.read("decoders-" + model);
+      assertThat(labels).hasSize(sent.size());
+      for (ConsumerRecord<byte[], byte[]> record : labels) {
+        JsonNode value = JSON.readTree(record.value());
+        Map<String, Double> scores = scores(value.at("/inference/" + model + "/scores"));
+        scores(expected.get(value.get("id").asInt()).get("scores"))
+            .forEach(
+                (label, score) ->
+                    assertThat(scores.get(label))
+                        .as("%s of %s", label, value)
+                        .isCloseTo(score, within(1e-4)));
+      }
+    }
+  }
+
+  private static Map<String, Double> scores(JsonNode entries) {
+    Map<String, Double> scores = new HashMap<>();
+    entries.forEach(
+        entry -> scores.put(entry.get("label").asText(), entry.get("score").asDouble()));
+    assertThat(scores).hasSize(3);
+    return scores;
   }
 
   private static List<Sent> mixedRecords(String topic) {

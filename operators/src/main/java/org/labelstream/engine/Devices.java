@@ -15,9 +15,19 @@ final class Devices {
   /**
    * Leases the GPU that has fewest leases, or the CPU.
    *
+   * @param precision the model's; an {@code int8} one runs on the CPU, because PyTorch has its
+   *     operators for no other device, and a process that loads it onto a GPU crashes
    * @param gpus how many GPUs there are
    */
-  synchronized Device lease(DeviceChoice choice, int gpus) {
+  synchronized Device lease(DeviceChoice choice, String precision, int gpus) {
+    if (precision.equals("int8")) {
+      if (choice == DeviceChoice.GPU) {
+        throw new EngineException(
+            "device is gpu, but the model is int8, which PyTorch runs on processors only: set device: auto or cpu, or export it in fp32 or bf16");
+      }
+      lease(Device.cpu());
+      return Device.cpu();
+    }
     if (choice == DeviceChoice.GPU && gpus == 0) {
       throw new EngineException(
           "device is gpu, but PyTorch sees no GPU on this TaskManager: set device: auto or cpu, or start the TaskManager with PyTorch's CUDA libraries");

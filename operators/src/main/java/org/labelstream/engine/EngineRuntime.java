@@ -119,7 +119,8 @@ public final class EngineRuntime implements AutoCloseable {
    *     loaded
    */
   public LoadedModel lease(ModelFolder folder, DeviceChoice choice) {
-    Device device = devices.lease(choice, Native.engine().getGpuCount());
+    Device device =
+        devices.lease(choice, folder.manifest().precision(), Native.engine().getGpuCount());
     return models.lease(folder, ModelFolder.MODULE, device);
   }
 

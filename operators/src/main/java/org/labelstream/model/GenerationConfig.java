@@ -18,7 +18,10 @@ public record GenerationConfig(Map<String, Object> settings, List<String> notice
 
   public static final String FILE = "generation_config.json";
 
-  /** What is not done here, and the value that does not ask for it. */
+  /**
+   * What is not done here, and the value that does not ask for it; an empty text where none does.
+   * The exporter's {@code settings.py} has the same.
+   */
   private static final Map<String, Object> NOT_DONE =
       Map.ofEntries(
           Map.entry("min_length", 0),
@@ -27,22 +30,24 @@ public record GenerationConfig(Map<String, Object> settings, List<String> notice
           Map.entry("eta_cutoff", 0.0),
           Map.entry("top_h", ""),
           Map.entry("num_beam_groups", 1),
+          Map.entry("num_return_sequences", 1),
           Map.entry("diversity_penalty", 0.0),
           Map.entry("penalty_alpha", 0.0),
           Map.entry("encoder_repetition_penalty", 1.0),
           Map.entry("encoder_no_repeat_ngram_size", 0),
           Map.entry("guidance_scale", 1.0),
-          Map.entry("sequence_bias", ""),
+          Map.entry("sequence_bias", Map.of()),
           Map.entry("forced_bos_token_id", ""),
           Map.entry("forced_eos_token_id", ""),
           Map.entry("suppress_tokens", List.of()),
           Map.entry("begin_suppress_tokens", List.of()),
           Map.entry("exponential_decay_length_penalty", ""),
-          Map.entry("constraints", ""),
-          Map.entry("force_words_ids", ""),
+          Map.entry("constraints", List.of()),
+          Map.entry("force_words_ids", List.of()),
           Map.entry("renormalize_logits", false),
           Map.entry("remove_invalid_values", false),
-          Map.entry("watermarking_config", ""));
+          Map.entry("watermarking_config", ""),
+          Map.entry("dola_layers", ""));
 
   /** Reads the file, which need not be there. */
   static GenerationConfig read(Path file) {

@@ -356,6 +356,40 @@ class PreflightITCase {
   }
 
   @Test
+  void tellsThatATopicLacksReplicasAndThatLongDeadLettersLoseTheirValue() {
+    kafka.createTopic("twofold", 1, Map.of("min.insync.replicas", "2"));
+    kafka.createTopic("short", 1, Map.of("max.message.bytes", "100000"));
+
+    Preflight.Findings findings =
+        ask(
+            file(here(), "")
+                .replace("output: {topic: labels}", "output: {topic: twofold}")
+                .replace("{topic: dead}", "{topic: short}"));
+    assertThat(findings.lasting()).isEmpty();
+    assertThat(findings.passing())
+        .containsExactly(
+            "The topic twofold (sentiment's output) has 1 in-sync replicas of its partition 0, but"
+                + " takes records only with 2: bring its brokers back, or lower"
+                + " min.insync.replicas");
+    assertThat(findings.notices())
+        .containsExactly(
+            "The topic short (sentiment's dead-letters) takes records up to 100000 bytes: a dead"
+                + " letter beyond that has no value, only the place of its record.");
+  }
+
+  @Test
+  void tellsAnAddressThatIsNoneAndAHostThatThereIsNot() {
+    assertThat(ask(file("bootstrap.servers: localhost", "")).lasting())
+        .containsExactly(
+            "kafka.common.bootstrap.servers has localhost, which is not of the form host:port");
+    assertThat(ask(file("bootstrap.servers: \"no-such-host.invalid:9092\"", "")).passing())
+        .singleElement()
+        .asString()
+        .startsWith(
+            "No broker answers at no-such-host.invalid:9092 (there is no host of that name)");
+  }
+
+  @Test
   void tellsThatTransactionsOfTheJobsNameAreOpen() throws Exception {
     Map<String, Object> properties =
         Map.of(
