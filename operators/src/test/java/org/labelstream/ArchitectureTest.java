@@ -67,8 +67,21 @@ class ArchitectureTest {
       List.of(
           new Line(
               "operator",
-              List.of("explain", "task", "schedule", "engine", "store", "codec", "model", "record"),
+              List.of(
+                  "explain",
+                  "result",
+                  "task",
+                  "schedule",
+                  "engine",
+                  "store",
+                  "codec",
+                  "model",
+                  "record"),
               List.of("org.apache.flink..", "org.slf4j..")),
+          new Line(
+              "result",
+              List.of("task", "record"),
+              List.of("dev.cel..", "com.google.common.collect..")),
           new Line("explain", List.of("task", "schedule", "engine", "model", "record"), List.of()),
           new Line("task", List.of("schedule", "engine", "model", "record"), List.of()),
           new Line("schedule", List.of("record"), List.of("org.slf4j..")),

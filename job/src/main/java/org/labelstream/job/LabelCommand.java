@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.apache.flink.util.ExceptionUtils;
 import org.labelstream.codec.EventCodec;
+import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.job.file.LinePipeline;
 import org.labelstream.job.file.OutputException;
@@ -214,7 +215,7 @@ public final class LabelCommand implements Callable<Integer> {
     SourceRecord record =
         new SourceRecord(null, event, List.of(), "--parameters", SourceRecord.NO_PARTITION, 1, -1);
     try {
-      return new EventCodec("label", EventFormat.JSON, event.length, List.of())
+      return new EventCodec("label", EventForm.of(EventFormat.JSON), event.length, List.of())
           .decode(record)
           .event()
           .parameters();

@@ -2,8 +2,10 @@ package org.labelstream.codec;
 
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
+import java.util.function.UnaryOperator;
 import org.labelstream.codec.JsonObject.Member;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.TextEvent;
@@ -13,7 +15,8 @@ public final class DecodedEvent {
 
   private final String pipeline;
   private final TextEvent event;
-  private final byte[] bytes;
+  private final boolean isText;
+  private final Content content;
   private final String id;
   private final List<Member> kept;
   private final List<Member> consumed;
@@ -22,30 +25,56 @@ public final class DecodedEvent {
   private DecodedEvent(
       String pipeline,
       TextEvent event,
-      byte[] bytes,
+      boolean isText,
+      Content content,
       String id,
       List<Member> kept,
       List<Member> consumed,
       List<Member> earlierResults) {
     this.pipeline = pipeline;
     this.event = event;
-    this.bytes = bytes;
+    this.isText = isText;
+    this.content = content;
     this.id = id;
     this.kept = kept;
     this.consumed = consumed;
     this.earlierResults = earlierResults;
   }
 
-  /** An event that was plain text. */
-  static DecodedEvent ofText(String pipeline, String text, String position) {
+  /**
+   * An event that was plain text.
+   *
+   * @param content where in an envelope it stands, or null where it is the whole value
+   * @param id its id as JSON, or null where it gets its position
+   */
+  static DecodedEvent ofText(
+      String pipeline, String text, String position, Content content, String id) {
     return new DecodedEvent(
-        pipeline, TextEvent.ofText(position, text), null, null, List.of(), List.of(), List.of());
+        pipeline,
+        TextEvent.ofText(position, text),
+        true,
+        content,
+        id,
+        List.of(),
+        List.of(),
+        List.of());
+  }
+
+  /** A row that was deleted: there is nothing to label, and a tombstone to pass on. */
+  static DecodedEvent ofNothing(String pipeline) {
+    return new DecodedEvent(pipeline, null, false, null, null, List.of(), List.of(), List.of());
+  }
+
+  /** Whether there is no event, but the deletion of one. */
+  public boolean isDeletion() {
+    return event == null;
   }
 
   /**
    * An event that was a JSON object.
    *
-   * @param id the bytes of its id as they were, or null where it has none and gets its position
+   * @param content where it stands
+   * @param id its id as JSON, or null where it has none and gets its position
    * @param kept the members that are carried through
    * @param consumed the members that are echoed as the request
    * @param earlierResults the members of its {@code inference} object that are carried through
@@ -53,15 +82,15 @@ public final class DecodedEvent {
   static DecodedEvent ofJson(
       String pipeline,
       TextEvent event,
-      byte[] bytes,
+      Content content,
       String id,
       List<Member> kept,
       List<Member> consumed,
       List<Member> earlierResults) {
-    return new DecodedEvent(pipeline, event, bytes, id, kept, consumed, earlierResults);
+    return new DecodedEvent(pipeline, event, false, content, id, kept, consumed, earlierResults);
   }
 
-  /** What the event asks of a task. */
+  /** What the event asks of a task, or null of a deletion. */
   public TextEvent event() {
     return event;
   }
@@ -75,13 +104,34 @@ public final class DecodedEvent {
    * @param version the model's version
    */
   public byte[] labelled(String task, String model, String version, Prediction prediction) {
-    Splice out = new Splice(bytes == null ? event.text().length() : bytes.length);
-    out.begin();
-    if (id == null) {
-      out.add(json -> json.writeStringField("id", event.position()));
+    return labelled(task, model, version, prediction, UnaryOperator.identity());
+  }
+
+  /**
+   * The labelled record, of which some texts are written anew.
+   *
+   * @param rewriting gives what takes the place of a text that the event carried, or that text
+   */
+  public byte[] labelled(
+      String task,
+      String model,
+      String version,
+      Prediction prediction,
+      UnaryOperator<String> rewriting) {
+    byte[] bytes = content == null ? new byte[0] : content.bytes();
+    Splice out =
+        new Splice(
+            content == null ? event.text().length() : bytes.length,
+            content == null ? List.of() : Rewriting.of(content, rewriting));
+    if (content != null) {
+      out.copy(bytes, content.from(), content.start());
     }
-    if (bytes == null) {
-      out.add(json -> json.writeStringField("text", event.text()));
+    out.begin();
+    if (!hasId()) {
+      out.add(json -> writeId(json, rewriting));
+    }
+    if (isText) {
+      out.add(json -> json.writeStringField("text", rewriting.apply(event.text())));
     }
     out.copy(bytes, kept);
     out.begin("inference");
@@ -107,7 +157,32 @@ public final class DecodedEvent {
     out.end();
     out.end();
     out.end();
+    if (content != null) {
+      out.copy(bytes, content.end(), content.to());
+    }
     return out.toByteArray();
+  }
+
+  /** Whether the record says its id itself. */
+  private boolean hasId() {
+    return (content != null && content.isEnveloped())
+        || kept.stream().anyMatch(member -> member.name().equals("id"));
+  }
+
+  private void writeId(JsonGenerator json, UnaryOperator<String> rewriting) throws IOException {
+    json.writeFieldName("id");
+    if (id == null) {
+      json.writeString(event.position());
+      return;
+    }
+    byte[] raw = id.getBytes(StandardCharsets.UTF_8);
+    String text = Envelopes.text(raw, 0, raw.length);
+    String changed = rewriting.apply(text);
+    if (changed.equals(text)) {
+      json.writeRawValue(id);
+    } else {
+      json.writeString(changed);
+    }
   }
 
   /**
@@ -119,16 +194,25 @@ public final class DecodedEvent {
    * @param fields the explanation's own, or its error
    */
   public byte[] explained(String task, String model, String version, Map<String, Object> fields) {
-    Splice out = new Splice(4096);
+    return explained(task, model, version, fields, UnaryOperator.identity());
+  }
+
+  /**
+   * The record of an explanation, of which the id is written anew.
+   *
+   * @param rewriting gives what takes the place of a text
+   */
+  public byte[] explained(
+      String task,
+      String model,
+      String version,
+      Map<String, Object> fields,
+      UnaryOperator<String> rewriting) {
+    Splice out = new Splice(4096, List.of());
     out.begin();
     out.add(
         json -> {
-          json.writeFieldName("id");
-          if (id == null) {
-            json.writeString(event.position());
-          } else {
-            json.writeRawValue(id);
-          }
+          writeId(json, rewriting);
           json.writeStringField("pipeline", pipeline);
           json.writeStringField("task", task);
           json.writeStringField("model", model);

@@ -5,6 +5,7 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.List;
+import org.labelstream.codec.Rewriting.Edit;
 
 /**
  * Builds a JSON object of members that are copied byte for byte and members that are written anew.
@@ -18,12 +19,15 @@ final class Splice {
   }
 
   private final ByteArrayOutputStream out;
+  private final List<Edit> edits;
   private boolean first = true;
 
   /**
    * @param copied about how many bytes will be copied
+   * @param edits what is written anew of what is copied, in its order
    */
-  Splice(int copied) {
+  Splice(int copied, List<Edit> edits) {
+    this.edits = edits;
     out = new ByteArrayOutputStream(copied + 512);
   }
 
@@ -51,8 +55,21 @@ final class Splice {
   void copy(byte[] bytes, List<JsonObject.Member> members) {
     for (JsonObject.Member member : members) {
       separate();
-      out.write(bytes, member.nameStart(), member.valueEnd() - member.nameStart());
+      copy(bytes, member.nameStart(), member.valueEnd());
     }
+  }
+
+  /** Copies what stands outside of the object. */
+  void copy(byte[] bytes, int from, int to) {
+    int at = from;
+    for (Edit edit : edits) {
+      if (edit.start() >= from && edit.end() <= to) {
+        out.write(bytes, at, edit.start() - at);
+        out.writeBytes(edit.by());
+        at = edit.end();
+      }
+    }
+    out.write(bytes, at, to - at);
   }
 
   /** Writes members, at least one, into the object that is open. */

@@ -7,6 +7,7 @@ import java.util.concurrent.Executor;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.UnaryOperator;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.engine.EngineException;
@@ -21,6 +22,8 @@ import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.result.RedactSettings;
+import org.labelstream.result.Redaction;
 import org.labelstream.schedule.BatchPolicy;
 import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
@@ -183,6 +186,16 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
                 + " explanations are owed already: ask for fewer, raise explanations.share or"
                 + " explanations.queue, or set when-full: block");
       }
+      if (completion.redaction == null
+          && settings.results().redact() != null
+          && settings.results().redact().replace()) {
+        completion = new Completion(record, codec.unread(record), future);
+        throw new RejectedRecordException(
+            ErrorCode.EXPLANATION_FAILED,
+            Stage.EXPLANATION,
+            "the record was labelled before redact was set, so its words cannot be redacted here:"
+                + " send it again");
+      }
       startExplaining();
       lane.submit(explainer.plan(decoded.event(), parametersOf(decoded)), completion);
     } catch (RejectedRecordException e) {
@@ -200,15 +213,25 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     }
   }
 
+  /** What the record tells of what was blotted out of its label, or null where nothing was. */
+  private Redaction redaction(SourceRecord record, String text) {
+    RedactSettings redact = settings.results().redact();
+    return redact == null || !redact.replace()
+        ? null
+        : Redaction.of(redact, text, record).orElse(null);
+  }
+
   /** Brings an explanation, or why there is none, back to Flink. */
   private final class Completion implements Lane.Answer {
     private final SourceRecord record;
     private final DecodedEvent decoded;
     private final ResultFuture<OutputRecord> future;
     private final long came = System.nanoTime();
+    private final Redaction redaction;
 
     Completion(SourceRecord record, DecodedEvent decoded, ResultFuture<OutputRecord> future) {
       this.record = record;
+      this.redaction = redaction(record, decoded.event().text());
       this.decoded = decoded;
       this.future = future;
     }
@@ -251,7 +274,11 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
     private byte[] value(Map<String, Object> fields) {
       return decoded.explained(
-          type.name(), model.folder().name(), model.folder().version(), fields);
+          type.name(),
+          model.folder().name(),
+          model.folder().version(),
+          redaction == null ? fields : redaction.explained(fields),
+          redaction == null ? UnaryOperator.identity() : redaction.rewriting());
     }
 
     private void answer(OutputRecord output) {

@@ -1,5 +1,6 @@
 package org.labelstream.operator;
 
+import java.util.function.UnaryOperator;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.engine.EngineException;
@@ -13,6 +14,8 @@ import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.record.TextEvent;
+import org.labelstream.result.Redaction;
+import org.labelstream.result.Routes;
 import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.ThrottledLog;
@@ -36,6 +39,7 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
 
   private final Order order;
 
+  private transient Routes routes;
   private transient Lane lane;
   private transient KeyOrder<Outcome> keys;
 
@@ -73,6 +77,15 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
 
   @Override
   void start() {
+    routes = new Routes(settings.results().routes(), type.results());
+    if (settings.results().redact() != null && !type.results().containsKey("entities")) {
+      throw new InvalidModelException(
+          "redact needs a model that finds entities, and "
+              + settings.model()
+              + " is for "
+              + type.name()
+              + ": remove redact, or name another model");
+    }
     lane = open(task, settings.lane(model.onGpu()));
     keys = order == Order.KEY ? new KeyOrder<>(capacity()) : null;
   }
@@ -104,7 +117,7 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     Completion completion =
         new Completion(record, keys == null ? future : keys.inTurn(record, future));
     if (record.value() == null && settings.tombstones() == Tombstones.FORWARD) {
-      completion.labelled(null, false);
+      completion.passedOn();
     } else {
       prepare(record, () -> prepare(record, completion));
     }
@@ -114,7 +127,17 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     try {
       checkFits(record);
       completion.decoded = codec.decode(record);
+      if (completion.decoded.isDeletion()) {
+        completion.passedOn();
+        return;
+      }
       TextEvent event = completion.decoded.event();
+      if (settings.results().redact() != null && event.parameters().containsKey("ignore_labels")) {
+        throw new RejectedRecordException(
+            ErrorCode.INVALID_PARAMETER,
+            Stage.DECODE,
+            "in parameters, ignore_labels would keep entities from being redacted: remove it");
+      }
       lane.submit(task.plan(event, parametersOf(completion.decoded)), completion);
     } catch (RejectedRecordException e) {
       completion.rejected(e.letter());
@@ -145,18 +168,47 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
 
     @Override
     public void predicted(Prediction prediction) {
+      try {
+        Routes.Choice choice = routes.choose(record, prediction);
+        if (settings.results().redact() == null) {
+          labelled(record, prediction, UnaryOperator.identity(), choice);
+        } else {
+          Redaction redaction =
+              Redaction.of(settings.results().redact(), decoded.event().text(), prediction);
+          labelled(
+              redaction.applied(record),
+              redaction.applied(prediction),
+              redaction.rewriting(),
+              choice);
+        }
+      } catch (RejectedRecordException e) {
+        rejected(e.letter());
+      }
+    }
+
+    private void labelled(
+        SourceRecord source,
+        Prediction prediction,
+        UnaryOperator<String> rewriting,
+        Routes.Choice choice) {
       byte[] value =
           decoded.labelled(
-              type.name(), model.folder().name(), model.folder().version(), prediction);
+              type.name(), model.folder().name(), model.folder().version(), prediction, rewriting);
       if (prediction.fields().get("generated_tokens") instanceof Integer count) {
         metrics.generated(count);
       }
-      labelled(value, decoded.event().explain());
+      labelled(
+          new Outcome.Labelled(
+              source, value, decoded.event().explain(), choice.topics(), choice.moved()));
     }
 
-    private void labelled(byte[] value, boolean explain) {
+    private void labelled(Outcome.Labelled outcome) {
       metrics.succeeded(System.nanoTime() - came);
-      complete(record, future, new Outcome.Labelled(record, value, explain));
+      complete(record, future, outcome);
+    }
+
+    void passedOn() {
+      labelled(new Outcome.Labelled(record, null, false));
     }
 
     @Override

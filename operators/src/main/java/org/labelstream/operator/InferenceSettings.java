@@ -4,9 +4,10 @@ import java.io.Serializable;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
-import org.labelstream.codec.EventFormat;
+import org.labelstream.codec.EventForm;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.model.ModelFolder;
+import org.labelstream.result.ResultSettings;
 import org.labelstream.schedule.BatchPolicy;
 import org.labelstream.schedule.LaneSettings;
 
@@ -16,7 +17,7 @@ import org.labelstream.schedule.LaneSettings;
  * @param pipeline the pipeline's name
  * @param model the model folder: a local path, or a URI of any file system that Flink reads
  * @param device where the model runs
- * @param format how values are read
+ * @param form how values are read
  * @param maxValueBytes the largest value that is read, in bytes
  * @param tombstones what becomes of records without a value
  * @param parameters the task's settings, which a record's own override
@@ -27,12 +28,13 @@ import org.labelstream.schedule.LaneSettings;
  * @param verify whether SHA-256 sums must be there
  * @param modelSha256 the SHA-256 that the model folder had at submission or that the job file pins,
  *     in lower-case hex, or null where neither is known
+ * @param results what becomes of results
  */
 public record InferenceSettings(
     String pipeline,
     String model,
     DeviceChoice device,
-    EventFormat format,
+    EventForm form,
     long maxValueBytes,
     Tombstones tombstones,
     HashMap<String, Object> parameters,
@@ -40,7 +42,8 @@ public record InferenceSettings(
     Duration callTimeout,
     Batching batch,
     ModelFolder.Verify verify,
-    String modelSha256)
+    String modelSha256,
+    ResultSettings results)
     implements Serializable {
 
   private static final int MAX_TOKENS_CPU = 256;
@@ -54,7 +57,7 @@ public record InferenceSettings(
         pipeline,
         model,
         DeviceChoice.AUTO,
-        EventFormat.AUTO,
+        EventForm.DEFAULT,
         1 << 20,
         Tombstones.DEAD_LETTER,
         new HashMap<>(),
@@ -62,7 +65,8 @@ public record InferenceSettings(
         LaneSettings.CALL_TIMEOUT,
         Batching.DEFAULT,
         ModelFolder.Verify.IF_PRESENT,
-        null);
+        null,
+        ResultSettings.DEFAULT);
   }
 
   /** The same with other task settings. */
@@ -71,7 +75,7 @@ public record InferenceSettings(
         pipeline,
         model,
         device,
-        format,
+        form,
         maxValueBytes,
         tombstones,
         new HashMap<>(others),
@@ -79,7 +83,44 @@ public record InferenceSettings(
         callTimeout,
         batch,
         verify,
-        modelSha256);
+        modelSha256,
+        results);
+  }
+
+  /** The same for values of another form. */
+  public InferenceSettings withForm(EventForm other) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        device,
+        other,
+        maxValueBytes,
+        tombstones,
+        parameters,
+        timeout,
+        callTimeout,
+        batch,
+        verify,
+        modelSha256,
+        results);
+  }
+
+  /** The same with results of which something else becomes. */
+  public InferenceSettings withResults(ResultSettings others) {
+    return new InferenceSettings(
+        pipeline,
+        model,
+        device,
+        form,
+        maxValueBytes,
+        tombstones,
+        parameters,
+        timeout,
+        callTimeout,
+        batch,
+        verify,
+        modelSha256,
+        others);
   }
 
   /** The same for the model folder with that SHA-256 only. */
@@ -88,7 +129,7 @@ public record InferenceSettings(
         pipeline,
         model,
         device,
-        format,
+        form,
         maxValueBytes,
         tombstones,
         parameters,
@@ -96,7 +137,8 @@ public record InferenceSettings(
         callTimeout,
         batch,
         verify,
-        sha256);
+        sha256,
+        results);
   }
 
   /**

@@ -157,7 +157,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       task = type.factory().create(model);
       codec =
           new EventCodec(
-              settings.pipeline(), settings.format(), settings.maxValueBytes(), type.fields());
+              settings.pipeline(), settings.form(), settings.maxValueBytes(), type.fields());
       start();
       tellOfModel();
     } catch (IOException
@@ -191,7 +191,13 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       return defaults.overriddenBy(type.parameters().parse(decoded.event().parameters()));
     } catch (IllegalArgumentException e) {
       throw new RejectedRecordException(
-          ErrorCode.INVALID_PARAMETER, Stage.DECODE, "in parameters, " + e.getMessage());
+          ErrorCode.INVALID_PARAMETER,
+          Stage.DECODE,
+          "in parameters, "
+              + e.getMessage()
+              + (e.getMessage().startsWith("there is no parameter")
+                  ? "; where the field is somebody else's, set input.control.parameters: off"
+                  : ""));
     }
   }
 

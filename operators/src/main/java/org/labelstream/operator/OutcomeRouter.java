@@ -1,5 +1,7 @@
 package org.labelstream.operator;
 
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
@@ -13,6 +15,7 @@ import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.record.OutputRecord.Destination;
 import org.labelstream.record.SourceRecord;
 
 /**
@@ -84,11 +87,13 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
   public void processElement(Outcome outcome, Context context, Collector<OutputRecord> out)
       throws SuppressRestartsException {
     if (outcome instanceof Outcome.Labelled labelled) {
-      OutputRecord record = outputs.labelled(labelled.source(), labelled.value());
-      Optional<DeadLetter> refusal = outputs.log().refusal(record);
+      List<OutputRecord> records = records(labelled);
+      // What one of its topics would refuse goes to none of them.
+      Optional<DeadLetter> refusal =
+          records.stream().flatMap(record -> outputs.log().refusal(record).stream()).findFirst();
       share.add(refusal.orElse(null));
       if (refusal.isEmpty()) {
-        out.collect(record);
+        records.forEach(out::collect);
         if (isToExplain(labelled)) {
           context.output(TO_EXPLAIN, labelled.source());
         }
@@ -99,6 +104,17 @@ public final class OutcomeRouter extends ProcessFunction<Outcome, OutputRecord>
       share.add(failed.letter());
       context.output(DEAD_LETTERS, outputs.deadLetter(failed.source(), failed.letter()));
     }
+  }
+
+  private List<OutputRecord> records(Outcome.Labelled labelled) {
+    List<OutputRecord> records = new ArrayList<>();
+    if (!labelled.moved()) {
+      records.add(outputs.labelled(labelled.source(), labelled.value()));
+    }
+    for (String topic : labelled.routes()) {
+      records.add(outputs.labelled(Destination.route(topic), labelled.source(), labelled.value()));
+    }
+    return records;
   }
 
   private boolean isToExplain(Outcome.Labelled labelled) {

@@ -1,6 +1,8 @@
 package org.labelstream.operator;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
 import org.apache.flink.api.common.typeutils.SimpleTypeSerializerSnapshot;
 import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
 import org.apache.flink.core.memory.DataInputView;
@@ -23,7 +25,7 @@ public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
   private static final int FAILED = 1;
 
   private OutcomeSerializer() {
-    super(2);
+    super(3);
   }
 
   @Override
@@ -33,6 +35,11 @@ public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
       out.writeByte(LABELLED);
       writeBytes(labelled.value(), out);
       out.writeBoolean(labelled.explain());
+      out.writeInt(labelled.routes().size());
+      for (String topic : labelled.routes()) {
+        writeText(topic, out);
+      }
+      out.writeBoolean(labelled.moved());
     } else if (value instanceof Outcome.Failed failed) {
       out.writeByte(FAILED);
       writeText(failed.letter().code().name(), out);
@@ -45,8 +52,13 @@ public final class OutcomeSerializer extends VersionedSerializer<Outcome> {
   Outcome read(int version, DataInputView in) throws IOException {
     SourceRecord source = SourceRecordSerializer.INSTANCE.deserialize(in);
     if (in.readByte() == LABELLED) {
-      // Form 1 knew of no explanations.
-      return new Outcome.Labelled(source, readBytes(in), version > 1 && in.readBoolean());
+      byte[] value = readBytes(in);
+      boolean explain = version > 1 && in.readBoolean(); // form 1 knew of no explanations
+      List<String> routes = new ArrayList<>();
+      for (int left = version > 2 ? in.readInt() : 0; left > 0; left--) { // nor form 2 of routes
+        routes.add(readText(in));
+      }
+      return new Outcome.Labelled(source, value, explain, routes, version > 2 && in.readBoolean());
     }
     return new Outcome.Failed(
         source,

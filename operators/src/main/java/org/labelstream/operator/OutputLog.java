@@ -85,8 +85,8 @@ public interface OutputLog extends Serializable, AutoCloseable {
 
   /** What a record for this destination is called in messages. */
   static String noun(Destination destination) {
-    return switch (destination) {
-      case LABELS -> "labelled record";
+    return switch (destination.kind()) {
+      case LABELS, ROUTE -> "labelled record";
       case DEAD_LETTERS -> "dead letter";
       case EXPLANATIONS -> "explanation";
     };

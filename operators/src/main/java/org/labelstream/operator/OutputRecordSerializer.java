@@ -6,6 +6,8 @@ import org.apache.flink.api.common.typeutils.TypeSerializerSnapshot;
 import org.apache.flink.core.memory.DataInputView;
 import org.apache.flink.core.memory.DataOutputView;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.record.OutputRecord.Destination;
+import org.labelstream.record.OutputRecord.Destination.Kind;
 
 /** Writes {@link OutputRecord}s between the router and the sink. */
 public final class OutputRecordSerializer extends VersionedSerializer<OutputRecord> {
@@ -14,12 +16,13 @@ public final class OutputRecordSerializer extends VersionedSerializer<OutputReco
   public static final OutputRecordSerializer INSTANCE = new OutputRecordSerializer();
 
   private OutputRecordSerializer() {
-    super(1);
+    super(2);
   }
 
   @Override
   void write(OutputRecord value, DataOutputView out) throws IOException {
-    writeText(value.destination().name(), out);
+    writeText(value.destination().kind().name(), out);
+    writeText(value.destination().topic() == null ? "" : value.destination().topic(), out);
     writeBytes(value.key(), out);
     writeBytes(value.value(), out);
     writeHeaders(value.headers(), out);
@@ -30,12 +33,18 @@ public final class OutputRecordSerializer extends VersionedSerializer<OutputReco
   @Override
   OutputRecord read(int version, DataInputView in) throws IOException {
     return new OutputRecord(
-        OutputRecord.Destination.valueOf(readText(in)),
+        destination(version, in),
         readBytes(in),
         readBytes(in),
         readHeaders(in),
         in.readLong(),
         in.readInt());
+  }
+
+  private static Destination destination(int version, DataInputView in) throws IOException {
+    Kind kind = Kind.valueOf(readText(in));
+    String topic = version > 1 ? readText(in) : ""; // form 1 knew of no routes
+    return new Destination(kind, topic.isEmpty() ? null : topic);
   }
 
   @Override

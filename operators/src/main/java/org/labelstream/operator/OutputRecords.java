@@ -4,12 +4,15 @@ import java.io.Serializable;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.Header;
 import org.labelstream.record.OutputRecord;
 import org.labelstream.record.OutputRecord.Destination;
+import org.labelstream.record.OutputRecord.Destination.Kind;
 import org.labelstream.record.SourceRecord;
+import org.labelstream.result.Redaction;
 
 /**
  * Makes the records that a source record gives rise to: they carry its key, headers and timestamp,
@@ -26,12 +29,13 @@ public record OutputRecords(String pipeline, OutputLog log) implements Serializa
   public static final String SOURCE_OFFSET = "labelstream.source.offset";
 
   private static final String SOURCE_TIMESTAMP = "labelstream.source.timestamp";
+  private static final String CONTENT_TYPE = "content-type";
   private static final String ERROR = "labelstream.error.";
   private static final String PIPELINE = "labelstream.pipeline";
 
   /** What each record gets anew, so that one which comes for the second time does not have both. */
   private static final Set<String> OURS =
-      Set.of(SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET, PIPELINE);
+      Set.of(SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET, PIPELINE, Redaction.HEADER);
 
   /** An upper bound of what a batch and a record in it need beside key, value and headers. */
   private static final int FRAME_BYTES = 61 + 21 + 5 * 3;
@@ -51,11 +55,17 @@ public record OutputRecords(String pipeline, OutputLog log) implements Serializa
   }
 
   OutputRecord labelled(SourceRecord source, byte[] value) {
-    return outputRecord(Destination.LABELS, source, value, headers(source));
+    return labelled(Destination.LABELS, source, value);
+  }
+
+  /** The labelled record for the output's topic or that of a route. */
+  OutputRecord labelled(Destination destination, SourceRecord source, byte[] value) {
+    return outputRecord(
+        destination, source, value, value == null ? headers(source) : headersOfJson(source));
   }
 
   OutputRecord explanation(SourceRecord source, byte[] value) {
-    return outputRecord(Destination.EXPLANATIONS, source, value, headers(source));
+    return outputRecord(Destination.EXPLANATIONS, source, value, headersOfJson(source));
   }
 
   OutputRecord deadLetter(SourceRecord source, DeadLetter letter) {
@@ -98,9 +108,13 @@ public record OutputRecords(String pipeline, OutputLog log) implements Serializa
    * labelled record keeps having none: its consumers take the key for the event's.
    */
   private byte[] key(Destination destination, SourceRecord source, byte[] key) {
-    return key == null && destination != Destination.LABELS && log.wantsKeys(destination)
+    return key == null && !isLabelled(destination) && log.wantsKeys(destination)
         ? source.position().getBytes(StandardCharsets.UTF_8)
         : key;
+  }
+
+  private static boolean isLabelled(Destination destination) {
+    return destination.kind() == Kind.LABELS || destination.kind() == Kind.ROUTE;
   }
 
   /** A message without its middle, where it quotes so much of the record that it is too long. */
@@ -140,6 +154,21 @@ public record OutputRecords(String pipeline, OutputLog log) implements Serializa
     List<Header> headers = new ArrayList<>(source.headers());
     headers.removeIf(header -> OURS.contains(header.key()) || header.key().startsWith(ERROR));
     headers.addAll(sourceHeaders(source));
+    return headers;
+  }
+
+  /** The headers, where one that says that the value is no JSON says that it is. */
+  private static List<Header> headersOfJson(SourceRecord source) {
+    List<Header> headers = headers(source);
+    headers.replaceAll(
+        header ->
+            header.key().equalsIgnoreCase(CONTENT_TYPE)
+                    && header.value() != null
+                    && !new String(header.value(), StandardCharsets.UTF_8)
+                        .toLowerCase(Locale.ROOT)
+                        .contains("json")
+                ? Header.of(header.key(), "application/json")
+                : header);
     return headers;
   }
 

@@ -1,5 +1,6 @@
 package org.labelstream.record;
 
+import java.io.Serializable;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
@@ -23,11 +24,29 @@ public record OutputRecord(
     long timestamp,
     int sourcePartition) {
 
-  /** The topics of a pipeline. */
-  public enum Destination {
-    LABELS,
-    DEAD_LETTERS,
-    EXPLANATIONS
+  /**
+   * Where a record goes.
+   *
+   * @param topic the topic of a route, or null of a kind of which a pipeline has one topic
+   */
+  public record Destination(Kind kind, String topic) implements Serializable {
+
+    /** What a topic is for. */
+    public enum Kind {
+      LABELS,
+      DEAD_LETTERS,
+      EXPLANATIONS,
+      ROUTE
+    }
+
+    public static final Destination LABELS = new Destination(Kind.LABELS, null);
+    public static final Destination DEAD_LETTERS = new Destination(Kind.DEAD_LETTERS, null);
+    public static final Destination EXPLANATIONS = new Destination(Kind.EXPLANATIONS, null);
+
+    /** The topic of a route. */
+    public static Destination route(String topic) {
+      return new Destination(Kind.ROUTE, topic);
+    }
   }
 
   public OutputRecord {
@@ -37,7 +56,7 @@ public record OutputRecord(
   @Override
   public boolean equals(Object other) {
     return other instanceof OutputRecord that
-        && destination == that.destination
+        && destination.equals(that.destination)
         && Arrays.equals(key, that.key)
         && Arrays.equals(value, that.value)
         && headers.equals(that.headers)

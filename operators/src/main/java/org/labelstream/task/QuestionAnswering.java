@@ -37,6 +37,12 @@ public final class QuestionAnswering implements Task {
               .flag("handle_impossible_answer")
               .flag("align_to_words"),
           Set.of("question", "context"),
+          Map.of(
+              "answer", FieldType.TEXT,
+              "score", FieldType.NUMBER,
+              "start", FieldType.COUNT,
+              "end", FieldType.COUNT,
+              "answers", FieldType.OBJECTS),
           QuestionAnswering::new,
           TaskType.Order.PARTITION);
 

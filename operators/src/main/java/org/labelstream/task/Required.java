@@ -30,7 +30,7 @@ final class Required {
               + task
               + " needs: add \""
               + name
-              + "\": \"…\"");
+              + "\": \"…\", or name the field that holds it with input.fields (or input.envelope)");
     }
     return value;
   }

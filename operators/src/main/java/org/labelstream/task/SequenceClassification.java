@@ -30,6 +30,7 @@ public final class SequenceClassification implements Task {
               .orNullInteger("stride", 0)
               .choice("function_to_apply", List.of("default", "softmax", "sigmoid", "none")),
           Set.of("text", "text_pair"),
+          Map.of("label", FieldType.TEXT, "score", FieldType.NUMBER, "scores", FieldType.OBJECTS),
           SequenceClassification::new,
           TaskType.Order.PARTITION);
 

@@ -41,6 +41,10 @@ public final class TextGeneration implements Task {
           "text_generation",
           GenerationSettings.SPECS,
           Set.of("text"),
+          Map.of(
+              "generated_text", FieldType.TEXT,
+              "generated_tokens", FieldType.COUNT,
+              "finish_reason", FieldType.TEXT),
           TextGeneration::new,
           TaskType.Order.NONE);
 

@@ -34,6 +34,7 @@ public final class TokenClassification implements Task {
               .choice("aggregation_strategy", List.of("none", "simple", "first", "max", "average"))
               .texts("ignore_labels")
               .orNullInteger("stride", 0),
+          Map.of("entities", FieldType.OBJECTS),
           TokenClassification::new);
 
   private static final List<String> IGNORED = List.of("O");

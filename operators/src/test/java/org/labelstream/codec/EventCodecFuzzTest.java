@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -13,6 +14,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import org.labelstream.Corpus;
+import org.labelstream.codec.EventForm.Control;
+import org.labelstream.codec.EventForm.Envelope;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
@@ -34,6 +37,21 @@ public class EventCodecFuzzTest {
                   .build())
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
+  private static EventForm form(Envelope envelope, Map<String, String> fields) {
+    HashMap<String, FieldPath> paths = new HashMap<>();
+    fields.forEach((field, path) -> paths.put(field, FieldPath.parse(path)));
+    return new EventForm(EventFormat.AUTO, envelope, paths, Control.DEFAULT);
+  }
+
+  private static final List<EventForm> FORMS =
+      List.of(
+          EventForm.of(EventFormat.AUTO),
+          EventForm.of(EventFormat.JSON),
+          EventForm.of(EventFormat.TEXT),
+          form(Envelope.NONE, Map.of("text", "payload.after.text", "id", "a.`b.c`")),
+          form(Envelope.DEBEZIUM, Map.of()),
+          form(Envelope.CLOUDEVENTS, Map.of()));
+
   private static final Prediction PREDICTION = new Prediction(Map.of("label", "POSITIVE"), 7, true);
 
   @TestFactory
@@ -44,8 +62,8 @@ public class EventCodecFuzzTest {
   /** Under the name that Jazzer calls. */
   public static void fuzzerTestOneInput(byte[] value) throws IOException {
     SourceRecord record = new SourceRecord(null, value, List.of(), "texts", 3, 41, 0);
-    for (EventFormat format : EventFormat.values()) {
-      EventCodec codec = new EventCodec("sentiment", format, 1 << 20, Set.of("text", "text_pair"));
+    for (EventForm form : FORMS) {
+      EventCodec codec = new EventCodec("sentiment", form, 1 << 20, Set.of("text", "text_pair"));
       DecodedEvent decoded;
       try {
         decoded = codec.decode(record);
@@ -53,8 +71,21 @@ public class EventCodecFuzzTest {
         checkSentence(e.letter());
         continue;
       }
-      byte[] labelled = decoded.labelled("sequence_classification", "model", "1", PREDICTION);
-      JsonNode tree = JSON.readTree(labelled);
+      if (decoded.isDeletion()) {
+        check(form.envelope() == Envelope.DEBEZIUM, "the deletion");
+        continue;
+      }
+      JsonNode rewritten =
+          JSON.readTree(
+              decoded.labelled(
+                  "sequence_classification", "model", "1", PREDICTION, text -> text + "\"é"));
+      JsonNode tree =
+          JSON.readTree(decoded.labelled("sequence_classification", "model", "1", PREDICTION));
+      check(rewritten.size() == tree.size(), "what was written anew");
+      if (form.envelope() != Envelope.NONE) {
+        check(tree.findValue("sentiment").get("label").asText().equals("POSITIVE"), "the result");
+        continue;
+      }
       check(tree.at("/inference/sentiment/label").asText().equals("POSITIVE"), "the result");
       check(tree.hasNonNull("id") || tree.has("id"), "the id");
     }

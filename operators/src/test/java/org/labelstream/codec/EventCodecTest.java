@@ -71,7 +71,7 @@ class EventCodecTest {
 
   private static DecodedEvent decode(EventFormat format, byte[] value)
       throws RejectedRecordException {
-    return new EventCodec("sentiment", format, 1 << 20, FIELDS).decode(record(value));
+    return new EventCodec("sentiment", EventForm.of(format), 1 << 20, FIELDS).decode(record(value));
   }
 
   private static TextEvent event(String value) throws RejectedRecordException {
@@ -90,7 +90,7 @@ class EventCodecTest {
       String pipeline, EventFormat format, byte[] value, Prediction prediction)
       throws RejectedRecordException {
     byte[] labelled =
-        new EventCodec(pipeline, format, 1 << 20, FIELDS)
+        new EventCodec(pipeline, EventForm.of(format), 1 << 20, FIELDS)
             .decode(record(value))
             .labelled("sequence_classification", "reviews", "3f9c0e12", prediction);
     String text = strictUtf8(labelled);
@@ -238,7 +238,7 @@ class EventCodecTest {
       String value =
           "{\"text\": \"a\", \"context\": {\"user\": 1}, \"question\": 5, \"context\": 6}";
       DecodedEvent event =
-          new EventCodec("p", EventFormat.AUTO, 1_000, List.of("text"))
+          new EventCodec("p", EventForm.of(EventFormat.AUTO), 1_000, List.of("text"))
               .decode(record(value.getBytes(UTF_8)));
 
       assertThat(new String(event.labelled("t", "m", "v", PREDICTION), UTF_8))
@@ -357,7 +357,7 @@ class EventCodecTest {
               SourceRecord.NO_PARTITION);
 
       byte[] labelled =
-          new EventCodec("sentiment", EventFormat.AUTO, 1000, FIELDS)
+          new EventCodec("sentiment", EventForm.of(EventFormat.AUTO), 1000, FIELDS)
               .decode(line)
               .labelled("t", "m", "v", PREDICTION);
 
@@ -370,7 +370,9 @@ class EventCodecTest {
       DeadLetter letter = refused("{\"text\": \"good\", \"id\": " + id + "}");
 
       assertThat(letter.code()).isEqualTo(ErrorCode.INVALID_FIELD);
-      assertThat(letter.message()).isEqualTo("the field id must be a string or an integer");
+      assertThat(letter.message())
+          .isEqualTo(
+              "the field id must be a string or an integer: send one, or name another field with input.fields.id");
     }
   }
 
@@ -654,7 +656,7 @@ class EventCodecTest {
 
     @Test
     void isMadeOfAValueThatIsTooLarge() throws Exception {
-      EventCodec codec = new EventCodec("p", EventFormat.AUTO, 10, FIELDS);
+      EventCodec codec = new EventCodec("p", EventForm.of(EventFormat.AUTO), 10, FIELDS);
 
       assertThat(codec.decode(record("0123456789".getBytes(UTF_8))).event().text()).hasSize(10);
       RejectedRecordException e =
@@ -749,7 +751,7 @@ class EventCodecTest {
       assertThat(letter.message())
           .startsWith("the value is not valid JSON (at byte ")
           .contains("): ")
-          .endsWith("; send one JSON object, or plain text that does not begin with {")
+          .endsWith("; send one JSON object, or set format: text where the value is a text")
           .doesNotContain("\n")
           .doesNotContain("Source:")
           .doesNotContain("com.fasterxml");
@@ -838,7 +840,7 @@ class EventCodecTest {
               new DeadLetter(
                   ErrorCode.INVALID_FIELD,
                   Stage.DECODE,
-                  "the field explain must be true or false"));
+                  "the field explain must be true or false; where it is somebody else's, set input.control.explain: off"));
     }
 
     @ParameterizedTest
@@ -861,7 +863,7 @@ class EventCodecTest {
       assertThat(letter.code()).isEqualTo(ErrorCode.INVALID_FIELD);
       assertThat(letter.message())
           .isEqualTo(
-              "the field target must be the index of a class, its label, or a pair [token, class]");
+              "the field target must be the index of a class, its label, or a pair [token, class]; where it is somebody else's, set input.control.target: off");
     }
 
     @ParameterizedTest
@@ -871,7 +873,8 @@ class EventCodecTest {
 
       assertThat(letter.code()).isEqualTo(ErrorCode.INVALID_PARAMETER);
       assertThat(letter.message())
-          .isEqualTo("the field parameters must be an object, such as {\"top_k\": 2}");
+          .isEqualTo(
+              "the field parameters must be an object, such as {\"top_k\": 2}; where it is somebody else's, set input.control.parameters: off");
     }
 
     @Test

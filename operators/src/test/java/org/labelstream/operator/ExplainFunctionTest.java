@@ -421,7 +421,7 @@ class ExplainFunctionTest {
         delimiter = '|',
         quoteCharacter = '\u0001',
         value = {
-          "{\"text\": \"a\", \"parameters\": {\"topk\": 1}} | in parameters, there is no parameter topk: did you mean top_k?",
+          "{\"text\": \"a\", \"parameters\": {\"topk\": 1}} | in parameters, there is no parameter topk: did you mean top_k?; where the field is somebody else's, set input.control.parameters: off",
           "{\"broken | the value is not valid JSON",
           "{\"id\": 1} | the field text is missing",
         })
@@ -937,7 +937,7 @@ class ExplainFunctionTest {
             CLASSES.pipeline(),
             CLASSES.model(),
             CLASSES.device(),
-            CLASSES.format(),
+            CLASSES.form(),
             CLASSES.maxValueBytes(),
             CLASSES.tombstones(),
             CLASSES.parameters(),
@@ -949,7 +949,8 @@ class ExplainFunctionTest {
                 Batching.DEFAULT.maxAge(),
                 Batching.DEFAULT.linger()),
             CLASSES.verify(),
-            CLASSES.modelSha256());
+            CLASSES.modelSha256(),
+            CLASSES.results());
 
     assertThat(explanation(greedy, "a good film").has("importances")).isTrue();
   }

@@ -43,7 +43,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import org.labelstream.codec.EventFormat;
+import org.labelstream.codec.EventForm;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.ModelFolder;
@@ -53,6 +53,7 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Outcome;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.result.ResultSettings;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.store.RemoteFileSystem;
 import org.labelstream.task.TaskType.Order;
@@ -246,7 +247,7 @@ class InferenceFunctionTest {
           "{\"top_k\": 99999999999999999999} | top_k is a number beyond 64 bits, but must be from 1 to 2147483647, or null",
           "{\"top_k\": \"two\"} | top_k is \"two\", but must be a whole number from 1 to 2147483647, or null",
           "{\"top_k\": 1.5} | top_k is 1.5, but must be a whole number from 1 to 2147483647, or null",
-          "{\"topk\": 1} | there is no parameter topk: did you mean top_k?",
+          "{\"topk\": 1} | there is no parameter topk: did you mean top_k?; where the field is somebody else's, set input.control.parameters: off",
           "{\"function_to_apply\": \"relu\"} | function_to_apply is \"relu\", but must be one of default, softmax, sigmoid, none",
         })
     void withWrongSettingsIsADeadLetter(String parameters, String sentence) throws Exception {
@@ -319,7 +320,7 @@ class InferenceFunctionTest {
         settings.pipeline(),
         settings.model(),
         DeviceChoice.CPU,
-        EventFormat.AUTO,
+        EventForm.DEFAULT,
         settings.maxValueBytes(),
         tombstones,
         settings.parameters(),
@@ -327,7 +328,8 @@ class InferenceFunctionTest {
         LaneSettings.CALL_TIMEOUT,
         new Batching(64, 16, Duration.ofSeconds(1), Duration.ofMillis(1)),
         settings.verify(),
-        settings.modelSha256());
+        settings.modelSha256(),
+        settings.results());
   }
 
   @Test
@@ -579,7 +581,7 @@ class InferenceFunctionTest {
               "reviews",
               MODEL,
               DeviceChoice.AUTO,
-              EventFormat.AUTO,
+              EventForm.DEFAULT,
               1_000,
               Tombstones.DEAD_LETTER,
               new HashMap<>(),
@@ -587,7 +589,8 @@ class InferenceFunctionTest {
               LaneSettings.CALL_TIMEOUT,
               new Batching(0, 16, Duration.ofSeconds(1), Duration.ZERO),
               ModelFolder.Verify.REQUIRED,
-              null);
+              null,
+              ResultSettings.DEFAULT);
 
       stopsTheJob(settings, "max-tokens is 0, but a batch holds at least 1 token: raise it");
     }

@@ -3,6 +3,7 @@ package org.labelstream.operator;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import org.apache.flink.runtime.execution.SuppressRestartsException;
@@ -115,7 +116,72 @@ class OutcomeRouterTest {
   }
 
   @Nested
+  class ARoute {
+
+    @SuppressWarnings("try") // close() may be interrupted, and then the test is
+    private static List<OutputRecord> routed(Outcome outcome, OutputRecords outputs)
+        throws Exception {
+      try (OneInputStreamOperatorTestHarness<Outcome, OutputRecord> harness =
+          new OneInputStreamOperatorTestHarness<>(
+              new ProcessOperator<>(new OutcomeRouter(outputs, When.NEVER)),
+              OutcomeSerializer.INSTANCE)) {
+        harness.open();
+        harness.processElement(outcome, 17);
+        List<OutputRecord> records = new ArrayList<>(harness.extractOutputValues());
+        Queue<StreamRecord<OutputRecord>> letters =
+            harness.getSideOutput(OutcomeRouter.DEAD_LETTERS);
+        if (letters != null) {
+          letters.forEach(letter -> records.add(letter.getValue()));
+        }
+        return records;
+      }
+    }
+
+    private static List<Destination> destinations(byte[] value, boolean moved) throws Exception {
+      Outcome outcome =
+          new Outcome.Labelled(source(), value, false, List.of("review", "audit"), moved);
+      return routed(outcome, new OutputRecords("sentiment", LIMIT, HOUR)).stream()
+          .map(OutputRecord::destination)
+          .toList();
+    }
+
+    @Test
+    void takesACopyOrTheRecordItself() throws Exception {
+      assertThat(destinations(VALUE, false))
+          .containsExactly(
+              Destination.LABELS, Destination.route("review"), Destination.route("audit"));
+      assertThat(destinations(VALUE, true))
+          .containsExactly(Destination.route("review"), Destination.route("audit"));
+    }
+
+    @Test
+    void thatWouldRefuseTheRecordMakesItADeadLetterAndGivesItToNone() throws Exception {
+      assertThat(destinations(new byte[LIMIT], true)).containsExactly(Destination.DEAD_LETTERS);
+    }
+  }
+
+  @Nested
   class ALabelledRecord {
+
+    @Test
+    void saysThatItIsJson() throws Exception {
+      for (String type : List.of("text/plain", "application/octet-stream")) {
+        assertThat(
+                text(
+                    route(
+                        new Outcome.Labelled(
+                            source(Header.of("Content-Type", type)), VALUE, false))))
+            .contains("Content-Type=application/json");
+      }
+      assertThat(
+              text(
+                  route(
+                      new Outcome.Labelled(
+                          source(Header.of("content-type", "application/cloudevents+json")),
+                          VALUE,
+                          false))))
+          .contains("content-type=application/cloudevents+json");
+    }
 
     @Test
     void carriesKeyHeadersAndTimestampAndSaysWhereItCameFrom() throws Exception {

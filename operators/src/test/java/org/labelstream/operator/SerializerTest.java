@@ -79,6 +79,7 @@ class SerializerTest {
                 source ->
                     Stream.of(
                         new Outcome.Labelled(source, null, false),
+                        new Outcome.Labelled(source, null, true, List.of("review"), false),
                         new Outcome.Labelled(source, "{}".getBytes(UTF_8), false),
                         new Outcome.Labelled(source, "{}".getBytes(UTF_8), true))),
         Stream.of(ErrorCode.values())
@@ -89,7 +90,11 @@ class SerializerTest {
     return SOURCE_RECORDS.stream()
         .flatMap(
             source ->
-                Stream.of(OutputRecord.Destination.values())
+                Stream.of(
+                        OutputRecord.Destination.LABELS,
+                        OutputRecord.Destination.DEAD_LETTERS,
+                        OutputRecord.Destination.EXPLANATIONS,
+                        OutputRecord.Destination.route("review"))
                     .map(
                         destination ->
                             new OutputRecord(
@@ -212,7 +217,10 @@ class SerializerTest {
   @ParameterizedTest
   @MethodSource("serializers")
   void saysThatAFormIsUnknown(TypeSerializer<?> serializer) {
-    int newest = serializer instanceof OutcomeSerializer ? 2 : 1;
+    int newest =
+        serializer instanceof OutcomeSerializer
+            ? 3
+            : serializer instanceof OutputRecordSerializer ? 2 : 1;
     for (int form : new int[] {0, newest + 1, 255}) {
       assertThatIOException()
           .isThrownBy(
@@ -247,6 +255,10 @@ class SerializerTest {
         FAILED,
         "outcome-v2-to-explain.hex",
         new Outcome.Labelled(FULL, "{}".getBytes(UTF_8), true),
+        "outcome-v3-routed.hex",
+        new Outcome.Labelled(FULL, "{}".getBytes(UTF_8), false, List.of("review", "audit"), true),
+        "output-record-v2-route.hex",
+        new OutputRecord(OutputRecord.Destination.route("review"), null, null, List.of(), -1, 2),
         "output-record-v1.hex",
         new OutputRecord(
             OutputRecord.Destination.DEAD_LETTERS,

@@ -19,7 +19,8 @@ class FifthTaskTest {
 
   /** Raw logits of a text: trivial, and all that a task needs. */
   private static final class RawLogits implements Task {
-    static final TaskType TYPE = new TaskType("raw_logits", ParameterSpecs.none(), RawLogits::new);
+    static final TaskType TYPE =
+        new TaskType("raw_logits", ParameterSpecs.none(), Map.of(), RawLogits::new);
 
     private final LoadedModel model;
 

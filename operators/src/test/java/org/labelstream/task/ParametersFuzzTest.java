@@ -11,6 +11,7 @@ import org.junit.jupiter.api.TestFactory;
 import org.labelstream.Corpus;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.codec.EventCodec;
+import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
@@ -34,7 +35,7 @@ public class ParametersFuzzTest {
     Map<String, Object> given;
     try {
       DecodedEvent decoded =
-          new EventCodec("sentiment", EventFormat.JSON, 1 << 20, List.of("text"))
+          new EventCodec("sentiment", EventForm.of(EventFormat.JSON), 1 << 20, List.of("text"))
               .decode(new SourceRecord(null, value, List.of(), "texts", 0, 0, 0));
       given = decoded.event().parameters();
     } catch (RejectedRecordException e) {

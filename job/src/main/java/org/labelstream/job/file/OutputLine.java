@@ -7,7 +7,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import org.labelstream.record.Header;
 import org.labelstream.record.OutputRecord;
-import org.labelstream.record.OutputRecord.Destination;
+import org.labelstream.record.OutputRecord.Destination.Kind;
 
 /**
  * Output records as lines: a labelled record as it is, a dead letter as a JSON object of its
@@ -21,7 +21,7 @@ final class OutputLine {
   private OutputLine() {}
 
   static byte[] of(OutputRecord record) throws IOException {
-    if (record.destination() != Destination.DEAD_LETTERS) {
+    if (record.destination().kind() != Kind.DEAD_LETTERS) {
       return record.value();
     }
     ByteArrayOutputStream out = new ByteArrayOutputStream();

@@ -17,7 +17,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.UnaryOperator;
-import org.labelstream.codec.EventFormat;
+import org.labelstream.codec.EventForm;
+import org.labelstream.codec.EventForm.Envelope;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.job.jobfile.InvalidJobException.Problem;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
@@ -282,11 +283,16 @@ public final class JobFile {
 
     YamlSection input = section.section("input");
     String inputTopic = topicName(input);
-    EventFormat format = input.choice("format", EventFormat.class, EventFormat.AUTO);
+    EventForm form = InputForm.read(input);
     Start start = start(input);
     boolean bounded = bounded(input);
     long maxValueBytes = input.bytes("max-value-bytes", 1 << 20);
-    Tombstones tombstones = input.choice("tombstones", Tombstones.class, Tombstones.DEAD_LETTER);
+    // Debezium writes a tombstone behind each deletion.
+    Tombstones tombstones =
+        input.choice(
+            "tombstones",
+            Tombstones.class,
+            form.envelope() == Envelope.DEBEZIUM ? Tombstones.FORWARD : Tombstones.DEAD_LETTER);
     input.finish();
 
     String outputTopic = output(section, inputTopic);
@@ -308,6 +314,8 @@ public final class JobFile {
       }
       explaining = explaining(explanations);
     }
+    Results results =
+        Results.read(section, inputTopic, outputTopic, deadLetterTopic, explanationTopic);
     YamlSection parameterSection = section.section("parameters");
     Map<String, Object> parameters = parameterSection.settings();
     Order order = section.choice("order", Order.class, null);
@@ -330,13 +338,14 @@ public final class JobFile {
     section.finish();
 
     String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
-    Seen seen = seen(section, resolved, verify, pinned, parameterSection, parameters, explaining);
+    Seen seen =
+        seen(section, resolved, verify, pinned, parameterSection, parameters, explaining, results);
     return new PipelineSpec(
         new InferenceSettings(
             name,
             resolved,
             device,
-            format,
+            form,
             maxValueBytes,
             tombstones,
             new HashMap<>(parameters),
@@ -344,7 +353,8 @@ public final class JobFile {
             callTimeout,
             batching,
             verify,
-            seen.sha256()),
+            seen.sha256(),
+            results.settings()),
         inputTopic,
         start,
         bounded,
@@ -357,7 +367,7 @@ public final class JobFile {
         parallelism);
   }
 
-  private static String topicName(YamlSection section) {
+  static String topicName(YamlSection section) {
     String topic = section.requiredText("topic");
     if (topic != null && !topic.isBlank() && !topic.matches("[A-Za-z0-9._-]{1,249}")) {
       section.problem(
@@ -472,7 +482,7 @@ public final class JobFile {
     return STEPS;
   }
 
-  private static double share(YamlSection section, String key, double ifAbsent) {
+  static double share(YamlSection section, String key, double ifAbsent) {
     String given = section.text(key);
     if (given == null) {
       return ifAbsent;
@@ -542,7 +552,8 @@ public final class JobFile {
       String pinned,
       YamlSection parameterSection,
       Map<String, Object> parameters,
-      ExplainSettings explaining) {
+      ExplainSettings explaining,
+      Results results) {
     Seen unseen = new Seen(null, pinned);
     if (model == null) {
       return unseen;
@@ -562,6 +573,7 @@ public final class JobFile {
       }
       TaskType type = InferenceFunction.taskType(folder);
       type.parameters().parse(parameters);
+      results.check(type, folder.labels(), parameters);
       if (explaining != null
           && explaining.when() != When.NEVER
           && folder.manifest().explain() == null) {
@@ -573,6 +585,7 @@ public final class JobFile {
       // Whether a store can be reached from here must not decide in which order records go out.
       return new Seen(ModelFetcher.isLocal(model) ? type : null, folder.sha256());
     } catch (IOException e) {
+      results.checkUnseen();
       notices.add(
           model
               + " is remote and cannot be read from here: each TaskManager fetches and checks it"

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.InferenceSettings;
+import org.labelstream.result.RouteSettings;
 import org.labelstream.task.TaskType.Order;
 
 /**
@@ -59,6 +60,11 @@ public record JobSpec(
       String explanationTopic,
       Order order,
       Integer parallelism) {
+
+    /** The topics of its routes, each once. */
+    public List<String> routeTopics() {
+      return settings.results().routes().stream().map(RouteSettings::topic).distinct().toList();
+    }
 
     /** The pipeline's name. */
     public String name() {

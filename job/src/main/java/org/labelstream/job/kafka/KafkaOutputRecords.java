@@ -34,10 +34,11 @@ final class KafkaOutputRecords implements KafkaRecordSerializationSchema<OutputR
   public ProducerRecord<byte[], byte[]> serialize(
       OutputRecord record, KafkaSinkContext context, Long timestamp) {
     String topic =
-        switch (record.destination()) {
+        switch (record.destination().kind()) {
           case LABELS -> labels;
           case DEAD_LETTERS -> deadLetters;
           case EXPLANATIONS -> explanations;
+          case ROUTE -> record.destination().topic();
         };
     Headers headers = new RecordHeaders();
     for (Header header : record.headers()) {

@@ -1,7 +1,6 @@
 package org.labelstream.job.kafka;
 
 import java.time.Duration;
-import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Properties;
@@ -86,12 +85,13 @@ public final class KafkaPipelines {
   }
 
   private OutputTopics topics(PipelineSpec pipeline) {
-    Map<Destination, String> topics = new EnumMap<>(Destination.class);
+    Map<Destination, String> topics = new HashMap<>();
     topics.put(Destination.LABELS, pipeline.outputTopic());
     topics.put(Destination.DEAD_LETTERS, pipeline.deadLetterTopic());
     if (pipeline.explanationTopic() != null) {
       topics.put(Destination.EXPLANATIONS, pipeline.explanationTopic());
     }
+    pipeline.routeTopics().forEach(topic -> topics.put(Destination.route(topic), topic));
     return new OutputTopics(Preflight.of(job, pipeline), topics, job.producer());
   }
 

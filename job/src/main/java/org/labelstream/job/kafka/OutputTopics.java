@@ -1,6 +1,6 @@
 package org.labelstream.job.kafka;
 
-import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.Map;
@@ -37,7 +37,7 @@ final class OutputTopics implements OutputLog {
   private static final long BUFFER_BYTES = 32 << 20;
 
   private final Preflight preflight;
-  private final EnumMap<Destination, String> topics;
+  private final HashMap<Destination, String> topics;
   private final Map<String, String> producer;
   private final long maxRequestBytes;
   private transient volatile TopicLimits limits;
@@ -49,7 +49,7 @@ final class OutputTopics implements OutputLog {
    */
   OutputTopics(Preflight preflight, Map<Destination, String> topics, Map<String, String> producer) {
     this.preflight = preflight;
-    this.topics = new EnumMap<>(topics);
+    this.topics = new HashMap<>(topics);
     this.producer = producer;
     this.maxRequestBytes = maxRequestBytes(producer);
   }

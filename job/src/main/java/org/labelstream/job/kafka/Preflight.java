@@ -84,6 +84,7 @@ public final class Preflight implements Serializable {
       String output,
       String deadLetters,
       String explanations,
+      ArrayList<String> routes,
       long maxValueBytes)
       implements Serializable {
 
@@ -95,6 +96,7 @@ public final class Preflight implements Serializable {
           pipeline.outputTopic(),
           pipeline.deadLetterTopic(),
           pipeline.explanationTopic(),
+          new ArrayList<>(pipeline.routeTopics()),
           pipeline.settings().maxValueBytes());
     }
 
@@ -106,6 +108,7 @@ public final class Preflight implements Serializable {
       if (explanations != null) {
         outputs.put(explanations, "explanations");
       }
+      routes.forEach(topic -> outputs.put(topic, "routes"));
       return outputs;
     }
   }
@@ -445,7 +448,7 @@ public final class Preflight implements Serializable {
         }
       }
       for (Pipeline pipeline : pipelines) {
-        if (topic.equals(pipeline.output())) {
+        if (topic.equals(pipeline.output()) || pipeline.routes().contains(topic)) {
           if (limit.maxBytes() < OutputTopics.maxRequestBytes(producer)) {
             findings
                 .notices()

@@ -10,7 +10,9 @@ import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import org.apache.flink.core.fs.FileStatus;
 import org.apache.flink.core.fs.FileSystem;
 import org.apache.flink.core.fs.FileSystemFactory;
@@ -19,6 +21,7 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
@@ -28,6 +31,8 @@ import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.operator.Tombstones;
+import org.labelstream.result.RedactSettings;
+import org.labelstream.result.RouteSettings;
 import org.labelstream.task.TaskType.Order;
 
 class JobFileTest {
@@ -156,7 +161,7 @@ class JobFileTest {
     assertThat(pipeline.order()).isEqualTo(Order.PARTITION);
     assertThat(pipeline.parallelism()).isEqualTo(2);
     assertThat(pipeline.settings().device()).isEqualTo(DeviceChoice.AUTO);
-    assertThat(pipeline.settings().format()).isEqualTo(EventFormat.AUTO);
+    assertThat(pipeline.settings().form().format()).isEqualTo(EventFormat.AUTO);
     assertThat(pipeline.settings().maxValueBytes()).isEqualTo(1 << 20);
     assertThat(pipeline.settings().tombstones()).isEqualTo(Tombstones.DEAD_LETTER);
     assertThat(pipeline.settings().parameters()).containsEntry("top_k", 2L);
@@ -164,6 +169,111 @@ class JobFileTest {
     assertThat(pipeline.settings().batch().maxTokens()).isNull();
     assertThat(pipeline.settings().batch().lookAhead()).isEqualTo(128);
     assertThat(pipeline.settings().modelSha256()).isEqualTo(sha256("model-assets/sentiment"));
+  }
+
+  private static EventForm form(String input) {
+    return read(FULL.replace("format: auto", input)).pipelines().get(0).settings().form();
+  }
+
+  @Test
+  void readsWhereTheFieldsStand() {
+    assertThat(form("format: json")).isEqualTo(EventForm.of(EventFormat.JSON));
+    assertThat(form("control: {parameters: settings, explain: off, target: OFF}").control())
+        .isEqualTo(new EventForm.Control("settings", null, null));
+    EventForm form =
+        form("envelope: cloudevents, fields: {text: a.`b.c`, id: text}, control: {explain: why}");
+    assertThat(form.envelope()).isEqualTo(EventForm.Envelope.CLOUDEVENTS);
+    assertThat(form.fields().get("text").steps()).containsExactly("a", "b.c");
+    assertThat(form.fields().get("id").steps()).containsExactly("text");
+  }
+
+  @Test
+  void passesOnTheTombstonesOfDebezium() {
+    for (String given : List.of("", "tombstones: dead-letter")) {
+      JobSpec job = read(FULL.replace("tombstones: dead-letter", "envelope: debezium, " + given));
+      assertThat(job.pipelines().get(0).settings().tombstones())
+          .isEqualTo(given.isEmpty() ? Tombstones.FORWARD : Tombstones.DEAD_LETTER);
+    }
+  }
+
+  @Test
+  void readsWhatBecomesOfResults() {
+    JobSpec job =
+        read(
+            withInPipeline(
+                "routes: [{when: \"score < 0.75\", topic: review}, {sample: 0.01, topic: audit},"
+                    + " {when: \"label == 'NEGATIVE'\", topic: review, move: true}]"));
+    assertThat(job.pipelines().get(0).settings().results().routes())
+        .containsExactly(
+            new RouteSettings("score < 0.75", 1, "review", false),
+            new RouteSettings(null, 0.01, "audit", false),
+            new RouteSettings("label == 'NEGATIVE'", 1, "review", true));
+    assertThat(job.pipelines().get(0).routeTopics()).containsExactly("review", "audit");
+
+    RedactSettings redact =
+        read(redacting("{PER: \"[NAME]\", LOC: \"\", replace: true}"))
+            .pipelines()
+            .get(0)
+            .settings()
+            .results()
+            .redact();
+    assertThat(redact.replace()).isTrue();
+    assertThat(redact.labels()).isEqualTo(Map.of("PER", "[NAME]", "LOC", ""));
+  }
+
+  /** A job file over a model that finds entities. */
+  private static String redacting(String redact) {
+    return of("model-assets/entities")
+        .replaceFirst("(?m)^ *explanations:.*\\n", "")
+        .replace("parameters:   {top_k: 2}", "redact: " + redact);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "{when: \"scor < 0.75\", topic: r} | line 16: pipelines\\[0\\].routes\\[0\\].when is \"scor < 0.75\", which is no condition: at character 1, undeclared reference to 'scor'.* over label, score, scores, tokens, truncated",
+        "{when: score, topic: r} | expected type 'bool'",
+        "{topic: labels} | as another topic of the pipeline",
+        "{topic: texts} | as another topic of the pipeline",
+        "{topic: dead-letters} | as another topic of the pipeline",
+        "{topic: explanations} | as another topic of the pipeline",
+        "{topic: r, move: true} | leaves nothing for the output's topic",
+        "{topic: r, move: maybe} | move is maybe, but must be true or false",
+        "{topic: r, sample: 2} | sample is 2, but must be a number above 0 and at most 1",
+        "{topic: r, if: a} | there is no pipelines\\[0\\].routes\\[0\\].if",
+        "{when: \"score < 1\"} | topic is missing",
+      })
+  void refusesARouteThatLeadsNowhere(String route, String problem) {
+    assertThatThrownBy(() -> read(withInPipeline("routes: [" + route.replace("\"", "'") + "]")))
+        .isInstanceOf(InvalidJobException.class)
+        .message()
+        .containsPattern(problem);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "{PERS: x} | redact.PERS is no label of this model: did you mean PER",
+        "{} | redact names no label",
+        "{PER: x, replace: maybe} | must be true or false",
+        "{PER: x}, parameters: {ignore_labels: [O]} | would keep entities from being redacted",
+      })
+  void refusesWhatCannotBeRedacted(String redact, String problem) {
+    String text = redacting(redact.replace("}, parameters:", "}\n    parameters:"));
+    assertThatThrownBy(() -> read(text))
+        .isInstanceOf(InvalidJobException.class)
+        .message()
+        .containsPattern(problem);
+  }
+
+  @Test
+  void redactsOnlyEntities() {
+    assertThatThrownBy(() -> read(withInPipeline("redact: {PER: x, replace: true}")))
+        .hasMessageContaining("redact needs a model that finds entities, and this one is for");
   }
 
   @Test
@@ -362,6 +472,15 @@ class JobFileTest {
         "producer: {} | producer: {delivery.timeout.ms: 1000} | delivery.timeout.ms is 1000, but must be at least .* 30005",
         "consumer: {group.id: support} | consumer: {group.id: support, fetch.min.bytes: few} | line 19: kafka.consumer.fetch.min.bytes is refused by Kafka",
         "execution.checkpointing.interval: 10s | execution.checkpointing.intervall: 10s | line 22: .* did you mean execution.checkpointing.interval",
+        "format: auto | fields: {text: a..b} | line 6: pipelines\\[0\\].input.fields.text is .*a..b.*, in which a name is empty",
+        "format: auto | fields: {text: \"`a\"} | the backtick at character 1 has no other",
+        "format: auto | fields: {text: a.b, id: a.b.c} | one field cannot be both",
+        "format: auto | fields: {txt: a} | did you mean text",
+        "format: auto | fields: {text: inference.x} | inference holds results",
+        "format: auto | format: text, fields: {text: a} | format is text",
+        "format: auto | envelope: debesium | did you mean debezium",
+        "format: auto | control: {explain: text} | the field text would be read for two things",
+        "format: auto | control: {explain: x, target: x} | give input.control.target another name",
         "parameters:   {top_k: 2} | parameters:   &p {top_k: *p} | line 10: \\*p stands within the value that it names",
       })
   void refusesWhatCannotWork(String right, String wrong, String message) {

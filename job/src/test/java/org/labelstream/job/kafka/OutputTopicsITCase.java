@@ -3,7 +3,6 @@ package org.labelstream.job.kafka;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.time.Duration;
-import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -72,8 +71,7 @@ class OutputTopicsITCase {
         topic, 1, Map.of("max.message.bytes", Integer.toString(LIMIT), "compression.type", stored));
     Map<String, String> properties =
         Map.of("bootstrap.servers", kafka.bootstrapServers(), "compression.type", sent);
-    OutputTopics topics =
-        new OutputTopics(null, new EnumMap<>(Map.of(Destination.LABELS, topic)), properties);
+    OutputTopics topics = new OutputTopics(null, Map.of(Destination.LABELS, topic), properties);
     topics.open();
     int taken = 0;
     int refused = 0;

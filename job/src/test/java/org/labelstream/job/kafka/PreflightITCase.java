@@ -164,7 +164,9 @@ class PreflightITCase {
             file(here(), "delivery: exactly-once")
                 .replace("{topic: texts}", "{topic: texs}")
                 .replace("{topic: labels}", "{topic: lables}")
-                .replace("{topic: dead}", "{topic: deaf}"));
+                .replace(
+                    "{topic: dead}",
+                    "{topic: deaf}\n    routes: [{when: score < 0.5, topic: revue}]"));
 
     assertThat(findings.lasting())
         .containsExactlyInAnyOrder(
@@ -172,6 +174,8 @@ class PreflightITCase {
                 + " (auto.create.topics.enable is false): create it, or correct its name",
             "The topic lables (sentiment's output) does not exist, and the broker makes none by"
                 + " itself (auto.create.topics.enable is false): create it, or correct its name",
+            "The topic revue (sentiment's routes) does not exist, and the broker makes none by itself"
+                + " (auto.create.topics.enable is false): create it, or correct its name",
             "The topic deaf (sentiment's dead-letters) does not exist, and the broker makes none by"
                 + " itself (auto.create.topics.enable is false): create it, or correct its name",
             "kafka.producer.transaction.timeout.ms is 900000 (the default here), but the broker"
