@@ -119,7 +119,8 @@ minutes() {
   local minute out sent=0 first=0 now=0 began
   texts 20000 >"$LABELSTREAM_STATE/texts"
   feed() {
-    "$S/kafka-local.sh" produce texts <"$LABELSTREAM_STATE/texts" 2>/dev/null
+    # A busy broker may need to be asked again; what had come through then comes twice.
+    until "$S/kafka-local.sh" produce texts <"$LABELSTREAM_STATE/texts" 2>/dev/null; do sleep 5; done
     sent=$((sent + 20000))
   }
   feed
