@@ -74,7 +74,7 @@ start() {
   fi
   printf 'Kafka listens on %s\n' "$(cat "$ADDRESS_FILE")"
   if [ -f "$KEYS/job.properties" ]; then
-    printf 'Only TLS and users with a password are let in: a job takes the properties in %s\n' "$KEYS/job.properties"
+    printf 'Only TLS and users with a password are let in: a job takes the properties in %s (see docs/cluster.md),\nand the console comes with those of admin.properties beside it\n' "$KEYS/job.properties"
   fi
 }
 

@@ -311,6 +311,7 @@ class SecuredKafkaITCase {
 
     grant("clerk", ResourceType.TOPIC, "*", AclOperation.DESCRIBE);
     grant("clerk", ResourceType.GROUP, "readers-sentiment", AclOperation.DESCRIBE);
+    grant("clerk", ResourceType.TRANSACTIONAL_ID, "secured/", AclOperation.DESCRIBE);
     assertThat(ask(job).lasting())
         .contains(
             "The topic texts (sentiment's input) may not be read by this user: grant it Read on the"
@@ -318,7 +319,9 @@ class SecuredKafkaITCase {
             "The topic labels (sentiment's output) may not be written by this user: grant it Write"
                 + " on the topic",
             "The group readers-sentiment may not be used by this user: grant it Describe and Read"
-                + " on the group");
+                + " on the group",
+            "Transactions named secured/sentiment… may not be made by this user: grant it Describe"
+                + " and Write on the transactional ids with that prefix");
   }
 
   /**

@@ -46,6 +46,7 @@ import org.apache.kafka.common.errors.GroupAuthorizationException;
 import org.apache.kafka.common.errors.SslAuthenticationException;
 import org.apache.kafka.common.errors.TopicAuthorizationException;
 import org.apache.kafka.common.errors.TransactionalIdAuthorizationException;
+import org.apache.kafka.common.errors.TransactionalIdNotFoundException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
@@ -557,7 +558,7 @@ public final class Preflight implements Serializable {
       for (Pipeline pipeline : pipelines) {
         String prefix = job + "/" + pipeline.name();
         try {
-          await(admin.describeTransactions(List.of(prefix + "-0-1")).all());
+          checkTransactionalId(admin, prefix);
         } catch (TransactionalIdAuthorizationException e) {
           findings
               .lasting()
@@ -567,7 +568,7 @@ public final class Preflight implements Serializable {
                       + "… may not be made by this user: grant it Describe and Write on the"
                       + " transactional ids with that prefix");
         } catch (KafkaException e) {
-          // An id that nobody has used is none.
+          // What is not refused is no problem here.
         }
         Optional<Collection<TransactionListing>> open =
             quietly(
@@ -591,6 +592,16 @@ public final class Preflight implements Serializable {
                       + " two end each other; those of one that was killed end by themselves.");
         }
       }
+    }
+
+    /** Asks for Describe, and by an id that no producer has for Write: it stays, and is unused. */
+    private void checkTransactionalId(Admin admin, String prefix) {
+      try {
+        await(admin.describeTransactions(List.of(prefix + "-0-1")).all());
+      } catch (TransactionalIdNotFoundException e) {
+        // One that nobody has used is none.
+      }
+      await(admin.fenceProducers(List.of(prefix + "-preflight")).all());
     }
 
     private Optional<Config> broker(Admin admin, Collection<Node> nodes) {

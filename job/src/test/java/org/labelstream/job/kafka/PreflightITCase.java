@@ -253,6 +253,19 @@ class PreflightITCase {
   }
 
   @Test
+  void tellsANameThatIsNotInTheFileOfSecrets() throws Exception {
+    Path secrets = Files.writeString(folder.resolve("secrets"), "password=right\n");
+
+    assertThat(
+            ask(file(securedAs(LOGIN.formatted("clerk", "${file:" + secrets + ":pasword}")), ""))
+                .absent())
+        .singleElement()
+        .asString()
+        .startsWith("kafka.common.sasl.jaas.config asks for ${file:")
+        .contains("there is nothing of that name");
+  }
+
+  @Test
   void readsASecretFromAFile() throws Exception {
     Path secrets = Files.writeString(folder.resolve("secrets"), "password=right\n");
 
