@@ -33,6 +33,7 @@ import org.apache.kafka.clients.admin.AdminClientConfig;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.config.ConfigException;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.metadata.storage.Formatter;
 import org.apache.kafka.server.common.MetadataVersion;
@@ -142,6 +143,7 @@ public final class LocalKafka implements AutoCloseable {
     NewTopic topic = new NewTopic(name, Optional.of(partitions), Optional.empty());
     try {
       admin.createTopics(List.of(topic.configs(configs))).all().get(30, TimeUnit.SECONDS);
+      awaitTopic(name);
     } catch (ExecutionException e) {
       throw new LocalKafkaException(
           "The topic " + name + " was not created: " + e.getCause().getMessage(), e.getCause());
@@ -150,6 +152,24 @@ public final class LocalKafka implements AutoCloseable {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new LocalKafkaException("Interrupted while creating the topic " + name + ".", e);
+    }
+  }
+
+  /** The controller has the topic first, and the broker that clients ask a moment later. */
+  private void awaitTopic(String name)
+      throws ExecutionException, TimeoutException, InterruptedException {
+    long deadline = System.nanoTime() + READY_WITHIN.toNanos();
+    while (true) {
+      try {
+        admin.describeTopics(List.of(name)).allTopicNames().get(30, TimeUnit.SECONDS);
+        return;
+      } catch (ExecutionException e) {
+        if (!(e.getCause() instanceof UnknownTopicOrPartitionException)
+            || System.nanoTime() > deadline) {
+          throw e;
+        }
+        Thread.sleep(20);
+      }
     }
   }
 
