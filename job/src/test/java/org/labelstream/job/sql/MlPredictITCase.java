@@ -8,17 +8,33 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import org.apache.flink.api.common.eventtime.WatermarkStrategy;
+import org.apache.flink.configuration.Configuration;
+import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
+import org.apache.flink.util.ExceptionUtils;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import org.labelstream.job.file.LinePipeline;
+import org.labelstream.job.file.LineSource;
+import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.InferenceSettings;
+import org.labelstream.operator.InferenceSettings.Batching;
+import org.labelstream.operator.ModelOperatorFactory;
+import org.labelstream.operator.OutcomeRouter;
+import org.labelstream.operator.OutputRecords;
+import org.labelstream.operator.RecordTypes;
+import org.labelstream.record.OutputRecord;
+import org.labelstream.task.TaskType;
 
 /** {@code ML_PREDICT} against the same models behind the DataStream job. */
 class MlPredictITCase {
@@ -30,7 +46,14 @@ class MlPredictITCase {
   @TempDir Path folder;
 
   private final TableEnvironment env =
-      TableEnvironment.create(EnvironmentSettings.newInstance().inStreamingMode().build());
+      TableEnvironment.create(
+          EnvironmentSettings.newInstance()
+              .inStreamingMode()
+              .withConfiguration(new Configuration().set(CoreOptions.DEFAULT_PARALLELISM, 1))
+              .build());
+
+  /** A score's last digit depends on who is in its batch, so here each row is alone. */
+  private static final String ALONE = ", 'batch.look-ahead' = '1'";
 
   private static String folder(String model) {
     return Path.of("../model-assets/" + model).toAbsolutePath().normalize().toString();
@@ -74,24 +97,44 @@ class MlPredictITCase {
   }
 
   /** What the DataStream job's operators give, in the order of the lines. */
-  private List<JsonNode> labelled(String asset, List<String> lines) throws Exception {
+  @SuppressWarnings("try") // nothing interrupts a test
+  private List<JsonNode> labelled(String asset, Map<String, Object> parameters, List<String> lines)
+      throws Exception {
+    InferenceSettings of = InferenceSettings.of("p", folder(asset));
+    InferenceSettings settings =
+        new InferenceSettings(
+            of.pipeline(),
+            of.model(),
+            of.device(),
+            of.form(),
+            of.maxValueBytes(),
+            of.tombstones(),
+            new HashMap<>(parameters),
+            of.timeout(),
+            of.callTimeout(),
+            new Batching(null, 1, of.batch().maxAge(), of.batch().linger()),
+            of.verify(),
+            of.modelSha256(),
+            of.results());
     Path in = Files.write(folder.resolve("in.txt"), lines);
-    Path out = folder.resolve("out.jsonl");
-    java.io.PrintStream stdout = System.out;
-    try (java.io.PrintStream captured = new java.io.PrintStream(out.toFile(), "UTF-8")) {
-      System.setOut(captured);
-      LinePipeline.run(
-          InferenceSettings.of("p", folder(asset)),
-          List.of(in.toString()),
-          folder.resolve("dead.jsonl"),
-          null,
-          50);
-    } finally {
-      System.setOut(stdout);
-    }
     List<JsonNode> results = new ArrayList<>();
-    for (String line : Files.readAllLines(out)) {
-      results.add(JSON.readTree(line).at("/inference/p"));
+    try (CloseableIterator<OutputRecord> records =
+        ModelOperatorFactory.infer(
+                StreamExecutionEnvironment.createLocalEnvironment(1)
+                    .fromSource(
+                        new LineSource(List.of(in.toString()), 1 << 20),
+                        WatermarkStrategy.noWatermarks(),
+                        "lines"),
+                settings,
+                TaskType.Order.PARTITION)
+            .process(
+                new OutcomeRouter(
+                    new OutputRecords("p", Long.MAX_VALUE, Long.MAX_VALUE / 2), When.NEVER))
+            .returns(RecordTypes.OUTPUT_RECORD)
+            .executeAndCollect()) {
+      while (records.hasNext()) {
+        results.add(JSON.readTree(records.next().value()).at("/inference/p"));
+      }
     }
     return results;
   }
@@ -107,10 +150,10 @@ class MlPredictITCase {
         "sentiment",
         "text STRING",
         "label STRING, score DOUBLE, tokens INT, truncated BOOLEAN, version STRING, error_code STRING",
-        "");
+        ALONE);
     List<Row> rows = select("txt, label, score, tokens, truncated, version, error_code", "txt");
     List<Row> expected = new ArrayList<>();
-    List<JsonNode> labelled = labelled("sentiment", lines);
+    List<JsonNode> labelled = labelled("sentiment", Map.of(), lines);
     for (int i = 0; i < lines.size(); i++) {
       JsonNode result = labelled.get(i);
       expected.add(
@@ -125,7 +168,8 @@ class MlPredictITCase {
     }
     assertThat(rows.stream().map(MlPredictITCase::fields))
         .hasSize(500)
-        .containsExactlyElementsOf(expected.stream().map(MlPredictITCase::fields).toList());
+        .containsExactlyInAnyOrderElementsOf(
+            expected.stream().map(MlPredictITCase::fields).toList());
   }
 
   private static List<Object> fields(Row row) {
@@ -137,64 +181,117 @@ class MlPredictITCase {
   }
 
   @Test
-  void findsEntities() throws Exception {
-    String text = "Angela Merkel met Barack Obama in Berlin.";
-    texts(List.of(text));
+  void findsEntitiesAsTheDataStreamJob() throws Exception {
+    List<String> lines = new ArrayList<>();
+    for (int i = 0; i < 500; i++) {
+      lines.add("Angela Merkel met " + i + " people of Siemens in Berlin.");
+    }
+    texts(lines);
     create(
         "entities",
         "text STRING",
         "entities ARRAY<ROW<entity_group STRING, word STRING, score DOUBLE, `start` INT, `end` INT>>",
-        ", 'aggregation_strategy' = 'simple'");
-    Row[] entities = (Row[]) select("entities", "txt").get(0).getField(0);
-    assertThat(entities).isNotEmpty();
-    for (Row entity : entities) {
-      assertThat(entity.getField(0)).isNotNull();
-      assertThat((double) entity.getField(2)).isBetween(0.1, 1.0);
-      assertThat(text.substring((int) entity.getField(3), (int) entity.getField(4)))
-          .isEqualToIgnoringCase((String) entity.getField(1));
+        ", 'aggregation_strategy' = 'simple'" + ALONE);
+    List<String> found = new ArrayList<>();
+    for (Row row : select("txt, entities", "txt")) {
+      found.add(
+          row.getField(0)
+              + ": "
+              + Arrays.stream((Row[]) row.getField(1)).map(entity -> fields(entity)).toList());
     }
+    List<String> expected = new ArrayList<>();
+    for (JsonNode result : labelled("entities", Map.of("aggregation_strategy", "simple"), lines)) {
+      List<List<Object>> entities = new ArrayList<>();
+      for (JsonNode entity : result.get("entities")) {
+        entities.add(
+            List.of(
+                entity.get("entity_group").asText(),
+                entity.get("word").asText(),
+                entity.get("score").asDouble(),
+                entity.get("start").asInt(),
+                entity.get("end").asInt()));
+      }
+      assertThat(entities).isNotEmpty();
+      expected.add(lines.get(expected.size()) + ": " + entities);
+    }
+    assertThat(found).hasSize(500).containsExactlyInAnyOrderElementsOf(expected);
   }
 
   @Test
-  void answersAQuestionOverTwoColumnsInAnyOrder() throws Exception {
+  void answersAsTheDataStreamJobWithColumnsInAnyOrder() throws Exception {
+    List<Row> rows = new ArrayList<>();
+    List<String> lines = new ArrayList<>();
+    for (int i = 0; i < 500; i++) {
+      String context = "The capital of France is Paris, which has " + i + " bridges.";
+      String question =
+          i % 2 == 0 ? "What is the capital of France?" : "How many bridges are there?";
+      rows.add(Row.of(context, question));
+      lines.add(JSON.writeValueAsString(Map.of("context", context, "question", question)));
+    }
     env.createTemporaryView(
         "t",
         env.fromValues(
             DataTypes.ROW(
                 DataTypes.FIELD("c", DataTypes.STRING()), DataTypes.FIELD("q", DataTypes.STRING())),
-            Row.of("The capital of France is Paris.", "What is the capital of France?")));
+            rows.toArray()));
     create(
         "answers",
         "context STRING, question STRING",
         "answer STRING, score FLOAT, `start` BIGINT, `end` INT, answers ARRAY<ROW<answer STRING>>",
-        ", 'top_k' = '2'");
-    Row row = select("answer, score, `start`, `end`, answers", "c, q").get(0);
-    assertThat(
-            "The capital of France is Paris."
-                .substring((int) (long) row.getField(2), (int) row.getField(3)))
-        .isEqualTo(row.getField(0));
-    assertThat((Row[]) row.getField(4)).hasSize(2);
+        ", 'top_k' = '2'" + ALONE);
+    List<List<Object>> expected = new ArrayList<>();
+    for (JsonNode result : labelled("answers", Map.of("top_k", 2), lines)) {
+      expected.add(
+          List.of(
+              rows.get(expected.size()).getField(0),
+              result.get("answer").asText(),
+              (float) result.get("score").asDouble(),
+              result.get("start").asLong(),
+              result.get("end").asInt(),
+              result.get("answers").size()));
+    }
+    assertThat(select("c, answer, score, `start`, `end`, CARDINALITY(answers)", "c, q"))
+        .hasSize(500)
+        .extracting(MlPredictITCase::fields)
+        .containsExactlyInAnyOrderElementsOf(expected);
   }
 
   @Test
-  void goesOnWithAPrompt() throws Exception {
-    texts(List.of("Once upon a time"));
+  void goesOnWithAPromptAsTheDataStreamJob() throws Exception {
+    List<String> lines = new ArrayList<>();
+    for (int i = 0; i < 500; i++) {
+      lines.add("Once upon a time there were " + i);
+    }
+    texts(lines);
     create(
         "writer",
         "prompt STRING",
         "generated_text STRING, generated_tokens INT, finish_reason STRING",
-        ", 'max_new_tokens' = '5', 'do_sample' = 'false', 'return_full_text' = 'false'");
-    Row row = select("generated_text, generated_tokens, finish_reason", "txt").get(0);
-    assertThat(row.getField(1)).isEqualTo(5);
-    assertThat((String) row.getField(0)).isNotEmpty();
-    assertThat(row.getField(2)).isEqualTo("length");
+        ", 'max_new_tokens' = '5', 'do_sample' = 'false', 'return_full_text' = 'false'" + ALONE);
+    List<List<Object>> expected = new ArrayList<>();
+    for (JsonNode result :
+        labelled(
+            "writer",
+            Map.of("max_new_tokens", 5, "do_sample", false, "return_full_text", false),
+            lines)) {
+      expected.add(
+          List.of(
+              lines.get(expected.size()),
+              result.get("generated_text").asText(),
+              result.get("generated_tokens").asInt(),
+              result.get("finish_reason").asText()));
+    }
+    assertThat(select("txt, generated_text, generated_tokens, finish_reason", "txt"))
+        .hasSize(500)
+        .extracting(MlPredictITCase::fields)
+        .containsExactlyInAnyOrderElementsOf(expected);
   }
 
   @Test
   void aMapOfScoresHoldsAllLabels() throws Exception {
     texts(List.of("a good film"));
     create("sentiment", "text STRING", "scores MAP<STRING, DOUBLE>", ", 'top_k' = 'null'");
-    java.util.Map<?, ?> scores = (java.util.Map<?, ?>) select("scores", "txt").get(0).getField(0);
+    Map<?, ?> scores = (Map<?, ?>) select("scores", "txt").get(0).getField(0);
     assertThat(scores.values().stream().mapToDouble(score -> (double) score).sum())
         .isBetween(0.999, 1.001);
   }
@@ -233,9 +330,7 @@ class MlPredictITCase {
     assertThatThrownBy(() -> select("label", "txt"))
         .hasStackTraceContaining("could not label a row (too_large)")
         .satisfies(
-            e ->
-                assertThat(org.apache.flink.util.ExceptionUtils.stringifyException(e))
-                    .doesNotContain("secret secret"));
+            e -> assertThat(ExceptionUtils.stringifyException(e)).doesNotContain("secret secret"));
   }
 
   @Test
