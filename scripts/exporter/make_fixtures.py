@@ -242,7 +242,7 @@ def make_fixture(fixture: Fixture, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint = Path(scratch) / fixture.name
         if fixture.task is SEQUENCE_CLASSIFICATION and fixture.architecture in CLASSIFYING_DECODERS:
-            sweep.make(fixture.architecture, fixture.task, checkpoint)
+            sweep.make(fixture.architecture, fixture.task, checkpoint, sweep.SMALLER)
         else:
             make_checkpoint(
                 fixture.architecture,
@@ -272,7 +272,8 @@ def make_fixture(fixture: Fixture, folder: Path) -> None:
             for case in (generation_cases(pipeline) if generates else fixture.cases)
         ],
     }
-    write = _write if fixture.task is SEQUENCE_CLASSIFICATION else _write_lines
+    written_long = fixture.task is SEQUENCE_CLASSIFICATION and fixture.architecture in ENCODERS
+    write = _write if written_long else _write_lines
     write(expected, folder / f"{fixture.name}.expected.json")
 
 

@@ -20,7 +20,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,8 @@ FAMILIES = {
     "umt5": {"decoder_start_token_id": 1},
     "yoso": {"use_expectation": True},
 }
+# For checkpoints that are kept.
+SMALLER = {name: size // 2 if size in (32, 64) else size for name, size in SMALL.items()}
 # Sizes that follow from others.
 HIDES = {"num_hidden_layers": ("block_sizes", "attn_layers")}
 FAMILIES["deepseek_v3"] = {**FAMILIES["deepseek_v2"], "n_group": 2, "topk_group": 1}
@@ -151,7 +153,9 @@ class Outcome:
     why: str = ""
 
 
-def small_config(architecture: str, tokenizer: Any, task: Task) -> PretrainedConfig:
+def small_config(
+    architecture: str, tokenizer: Any, task: Task, sizes: Mapping[str, int] = SMALL
+) -> PretrainedConfig:
     """A configuration with tiny sizes."""
     settings: dict[str, Any] = {}
     if task.labelled:
@@ -159,14 +163,18 @@ def small_config(architecture: str, tokenizer: Any, task: Task) -> PretrainedCon
         settings["label2id"] = {label: index for index, label in enumerate(LABELS)}
     if task is TEXT_GENERATION and hasattr(CONFIG_MAPPING[architecture](), "is_decoder"):
         settings["is_decoder"] = True
-    return _small(CONFIG_MAPPING[architecture], architecture, tokenizer, settings)
+    return _small(CONFIG_MAPPING[architecture], architecture, tokenizer, settings, sizes)
 
 
 def _small(
-    kind: type[PretrainedConfig], architecture: str, tokenizer: Any, settings: dict[str, Any]
+    kind: type[PretrainedConfig],
+    architecture: str,
+    tokenizer: Any,
+    settings: dict[str, Any],
+    wanted: Mapping[str, int],
 ) -> PretrainedConfig:
     known = kind()
-    sizes = {name: size for name, size in SMALL.items() if hasattr(known, name)}
+    sizes = {name: size for name, size in wanted.items() if hasattr(known, name)}
     ids = {
         name: getattr(tokenizer, name)
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id")
@@ -183,7 +191,7 @@ def _small(
         if any(hidden in family for hidden in HIDES.get(name, ())):
             sizes.pop(name, None)
     parts = {
-        name: _small(part, architecture, tokenizer, {}).to_dict()
+        name: _small(part, architecture, tokenizer, {}, wanted).to_dict()
         for name, part in (known.sub_configs or {}).items()
         if isinstance(part, type) and issubclass(part, PretrainedConfig)
     }
@@ -204,14 +212,14 @@ def tokenizer_kind(architecture: str, task: Task) -> str:
     return "gpt2" if architecture in decoders and not hasattr(known, "type_vocab_size") else "bert"
 
 
-def make(architecture: str, task: Task, folder: Path) -> None:
+def make(architecture: str, task: Task, folder: Path, sizes: Mapping[str, int] = SMALL) -> None:
     """Writes the checkpoint."""
     folder.mkdir(parents=True)
     tokenizer = make_tokenizer(tokenizer_kind(architecture, task), folder)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.model_max_length = 64
-    config = small_config(architecture, tokenizer, task)
+    config = small_config(architecture, tokenizer, task, sizes)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)
         empty = None
