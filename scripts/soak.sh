@@ -130,7 +130,7 @@ minutes() {
   for ((minute = 1; minute <= count; minute++)); do
     while [ $(($(date +%s) - began)) -lt $((minute * 60)) ]; do
       out="$(records labels)"
-      # As many again as it labels in a minute, and never fewer than it has just been seen to do.
+      # More than it labels between two looks.
       while [ $((sent - out)) -lt 40000 ]; do feed; done
       sleep 5
     done

@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.SecureRandom;
+import java.util.ArrayList;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.List;
@@ -85,30 +86,28 @@ final class BrokerKeys {
     String password = password();
     keytool(
         password,
-        Stream.of(
-            ("-genkeypair -alias broker -keyalg EC -groupname secp256r1 -validity 3650 -dname "
-                    + NAME
-                    + " -ext san=dns:"
-                    + HOST
-                    + " -storetype PKCS12")
-                .split(" ", -1)));
-    keytool(
-        password,
-        Stream.of("-exportcert", "-rfc", "-alias", "broker", "-file", file("ca.pem").toString()));
+        "-genkeypair -alias broker -keyalg EC -groupname secp256r1 -validity 3650 -dname "
+            + NAME
+            + " -ext san=dns:"
+            + HOST
+            + " -storetype PKCS12");
+    keytool(password, "-exportcert -rfc -alias broker", "-file", file("ca.pem").toString());
     write(BROKER, Map.of("keystore.password", password, "password", password()));
     write(ADMIN, client(ADMIN));
     write(JOB, client(JOB)); // the last: with it they are complete
   }
 
-  private void keytool(String password, Stream<String> arguments) throws IOException {
-    List<String> command =
-        Stream.concat(
-                Stream.concat(
-                    Stream.of(Path.of(System.getProperty("java.home"), "bin/keytool").toString()),
-                    arguments),
-                Stream.of(
-                    "-keystore", file("broker.p12").toString(), "-storepass:env", "STORE_PASSWORD"))
-            .toList();
+  /**
+   * @param words arguments with blanks between them
+   * @param more those that may have blanks in them
+   */
+  private void keytool(String password, String words, String... more) throws IOException {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin/keytool").toString());
+    command.addAll(List.of(words.split(" ", -1)));
+    command.addAll(List.of(more));
+    command.addAll(
+        List.of("-keystore", file("broker.p12").toString(), "-storepass:env", "STORE_PASSWORD"));
     ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
     builder.environment().put("STORE_PASSWORD", password); // not where ps shows it
     Process keytool;

@@ -67,16 +67,8 @@ final class AddedTokens {
    */
   private static void requireThatSomethingIsLeft(List<String> contents, JsonElement normalizer) {
     JsonObject vocabulary = new JsonObject();
-    vocabulary.addProperty("", 0);
-    JsonObject model = new JsonObject();
-    model.addProperty("type", "WordLevel");
-    model.add("vocab", vocabulary);
-    model.addProperty("unk_token", "");
-    JsonObject tokenizer = new JsonObject();
-    tokenizer.addProperty("version", "1.0");
-    tokenizer.add("normalizer", normalizer);
-    tokenizer.add("model", model);
-    long handle = LIB.createTokenizerFromString(tokenizer.toString());
+    vocabulary.addProperty("", 0); // what a text has that is in no vocabulary
+    long handle = TokenizerPart.create("normalizer", normalizer, vocabulary);
     try {
       for (String content : contents) {
         long encoding = LIB.encode(handle, content, false);

@@ -20,20 +20,16 @@ final class Devices {
    * @param gpus how many GPUs there are
    */
   synchronized Device lease(DeviceChoice choice, String precision, int gpus) {
-    if (precision.equals("int8")) {
-      if (choice == DeviceChoice.GPU) {
-        throw new EngineException(
-            "device is gpu, but the model is int8, which PyTorch runs on processors only: set device: auto or cpu, or export it in fp32 or bf16");
-      }
-      lease(Device.cpu());
-      return Device.cpu();
-    }
-    if (choice == DeviceChoice.GPU && gpus == 0) {
+    boolean processorOnly = precision.equals("int8");
+    int usable = processorOnly ? 0 : gpus;
+    if (choice == DeviceChoice.GPU && usable == 0) {
       throw new EngineException(
-          "device is gpu, but PyTorch sees no GPU on this TaskManager: set device: auto or cpu, or start the TaskManager with PyTorch's CUDA libraries");
+          processorOnly
+              ? "device is gpu, but the model is int8, which PyTorch runs on processors only: set device: auto or cpu, or export it in fp32 or bf16"
+              : "device is gpu, but PyTorch sees no GPU on this TaskManager: set device: auto or cpu, or start the TaskManager with PyTorch's CUDA libraries");
     }
     Device chosen = Device.cpu();
-    for (int i = 0; choice != DeviceChoice.CPU && i < gpus; i++) {
+    for (int i = 0; choice != DeviceChoice.CPU && i < usable; i++) {
       Device gpu = Device.gpu(i);
       if (i == 0 || leases(gpu) < leases(chosen)) {
         chosen = gpu;

@@ -124,15 +124,7 @@ public final class TokenDecoder {
       }
       ids[i] = vocabulary.get(token).getAsLong();
     }
-    JsonObject model = new JsonObject();
-    model.addProperty("type", "WordLevel");
-    model.add("vocab", vocabulary);
-    model.addProperty("unk_token", "");
-    JsonObject tokenizer = new JsonObject();
-    tokenizer.addProperty("version", "1.0");
-    tokenizer.add("decoder", decoder);
-    tokenizer.add("model", model);
-    long handle = LIB.createTokenizerFromString(tokenizer.toString());
+    long handle = TokenizerPart.create("decoder", decoder, vocabulary);
     try {
       return LIB.decode(handle, ids, false);
     } finally {

@@ -71,74 +71,43 @@ public record InferenceSettings(
 
   /** The same with other task settings. */
   public InferenceSettings withParameters(Map<String, Object> others) {
-    return new InferenceSettings(
-        pipeline,
-        model,
-        device,
-        form,
-        maxValueBytes,
-        tombstones,
-        new HashMap<>(others),
-        timeout,
-        callTimeout,
-        batch,
-        verify,
-        modelSha256,
-        results);
+    return with(form, new HashMap<>(others), modelSha256, results);
   }
 
   /** The same for values of another form. */
   public InferenceSettings withForm(EventForm other) {
-    return new InferenceSettings(
-        pipeline,
-        model,
-        device,
-        other,
-        maxValueBytes,
-        tombstones,
-        parameters,
-        timeout,
-        callTimeout,
-        batch,
-        verify,
-        modelSha256,
-        results);
+    return with(other, parameters, modelSha256, results);
   }
 
   /** The same with results of which something else becomes. */
   public InferenceSettings withResults(ResultSettings others) {
-    return new InferenceSettings(
-        pipeline,
-        model,
-        device,
-        form,
-        maxValueBytes,
-        tombstones,
-        parameters,
-        timeout,
-        callTimeout,
-        batch,
-        verify,
-        modelSha256,
-        others);
+    return with(form, parameters, modelSha256, others);
   }
 
   /** The same for the model folder with that SHA-256 only. */
   public InferenceSettings withModelSha256(String sha256) {
+    return with(form, parameters, sha256, results);
+  }
+
+  private InferenceSettings with(
+      EventForm otherForm,
+      HashMap<String, Object> otherParameters,
+      String otherSha256,
+      ResultSettings otherResults) {
     return new InferenceSettings(
         pipeline,
         model,
         device,
-        form,
+        otherForm,
         maxValueBytes,
         tombstones,
-        parameters,
+        otherParameters,
         timeout,
         callTimeout,
         batch,
         verify,
-        sha256,
-        results);
+        otherSha256,
+        otherResults);
   }
 
   /**

@@ -1,10 +1,8 @@
 package org.labelstream.codec;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.ObjectReader;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
@@ -25,17 +23,8 @@ import org.labelstream.record.Stage;
 /** Whatever bytes a record has, it is a record that can be labelled, or a dead letter. */
 public class EventCodecFuzzTest {
 
-  private static final ObjectMapper JSON =
-      new ObjectMapper(
-              JsonFactory.builder()
-                  .streamReadConstraints(
-                      StreamReadConstraints.builder()
-                          .maxNumberLength(1_000_000)
-                          .maxNestingDepth(2_000)
-                          .maxNameLength(1_000_000)
-                          .build())
-                  .build())
-          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+  private static final ObjectReader JSON =
+      EventCodecTest.JSON.reader().without(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS);
 
   private static EventForm form(Envelope envelope, Map<String, String> fields) {
     HashMap<String, FieldPath> paths = new HashMap<>();

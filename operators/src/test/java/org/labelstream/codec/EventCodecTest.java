@@ -43,7 +43,7 @@ import org.labelstream.record.TextEvent;
 class EventCodecTest {
 
   /** The reference reader: it takes what RFC 8259 takes, and nothing after the value. */
-  private static final ObjectMapper JSON =
+  static final ObjectMapper JSON =
       JsonMapper.builder(
               JsonFactory.builder()
                   .streamReadConstraints(
