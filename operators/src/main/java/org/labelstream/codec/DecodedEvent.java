@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.labelstream.codec.JsonObject.Member;
 import org.labelstream.record.Prediction;
+import org.labelstream.record.Result;
 import org.labelstream.record.TextEvent;
 
 /** An event and where its fields stand in the bytes that it came from. */
@@ -118,6 +119,17 @@ public final class DecodedEvent {
       String version,
       Prediction prediction,
       UnaryOperator<String> rewriting) {
+    return labelled(
+        List.of(new Result(pipeline, task, model, version, prediction, null)), rewriting);
+  }
+
+  /**
+   * The labelled record with some results, each under its name, of which some texts are written
+   * anew.
+   *
+   * @param rewriting gives what takes the place of a text that the event carried, or that text
+   */
+  public byte[] labelled(List<Result> results, UnaryOperator<String> rewriting) {
     byte[] bytes = content == null ? new byte[0] : content.bytes();
     Splice out =
         new Splice(
@@ -136,31 +148,42 @@ public final class DecodedEvent {
     out.copy(bytes, kept);
     out.begin("inference");
     out.copy(bytes, earlierResults);
-    out.begin(pipeline);
-    out.add(
-        json -> {
-          json.writeStringField("task", task);
-          json.writeStringField("model", model);
-          json.writeStringField("version", version);
-          for (Map.Entry<String, Object> field : prediction.fields().entrySet()) {
-            json.writeFieldName(field.getKey());
-            write(json, field.getValue());
-          }
-          json.writeNumberField("tokens", prediction.tokens());
-          json.writeBooleanField("truncated", prediction.truncated());
-        });
-    if (!consumed.isEmpty()) {
-      out.begin("request");
-      out.copy(bytes, consumed);
+    for (Result result : results) {
+      out.begin(result.name());
+      out.add(json -> write(json, result));
+      if (!consumed.isEmpty()) {
+        out.begin("request");
+        out.copy(bytes, consumed);
+        out.end();
+      }
       out.end();
     }
-    out.end();
     out.end();
     out.end();
     if (content != null) {
       out.copy(bytes, content.end(), content.to());
     }
     return out.toByteArray();
+  }
+
+  private static void write(JsonGenerator json, Result result) throws IOException {
+    json.writeStringField("task", result.task());
+    json.writeStringField("model", result.model());
+    json.writeStringField("version", result.version());
+    if (result.error() != null) {
+      json.writeFieldName("error");
+      write(
+          json,
+          Map.of("code", result.error().code().wireName(), "message", result.error().message()));
+      return;
+    }
+    Prediction prediction = result.prediction();
+    for (Map.Entry<String, Object> field : prediction.fields().entrySet()) {
+      json.writeFieldName(field.getKey());
+      write(json, field.getValue());
+    }
+    json.writeNumberField("tokens", prediction.tokens());
+    json.writeBooleanField("truncated", prediction.truncated());
   }
 
   /** Whether the record says its id itself. */

@@ -13,6 +13,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Pattern;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
@@ -43,6 +44,7 @@ public final class EventCodec {
   private static final Pattern NON_STANDARD = Pattern.compile("Non-standard token '(.*?)'.*");
 
   private final String pipeline;
+  private final Set<String> entries;
   private final EventForm form;
   private final EventFormat format;
   private final long maxValueBytes;
@@ -57,7 +59,25 @@ public final class EventCodec {
    */
   public EventCodec(
       String pipeline, EventForm form, long maxValueBytes, Collection<String> fields) {
+    this(pipeline, Set.of(pipeline), form, maxValueBytes, fields);
+  }
+
+  /**
+   * @param pipeline the pipeline's name
+   * @param entries the names under which results are written; earlier results of these names give
+   *     way
+   * @param form how values are read
+   * @param maxValueBytes the largest value that is read, in bytes
+   * @param fields which texts the tasks read
+   */
+  public EventCodec(
+      String pipeline,
+      Set<String> entries,
+      EventForm form,
+      long maxValueBytes,
+      Collection<String> fields) {
     this.pipeline = pipeline;
+    this.entries = Set.copyOf(entries);
     this.form = form;
     // Fields that have been named stand in an object.
     this.format = form.fields().isEmpty() ? form.format() : EventFormat.JSON;
@@ -116,7 +136,7 @@ public final class EventCodec {
     int start = objectStart(value, "a change of Debezium is one");
     Optional<Content> row = Envelopes.debezium(value, start);
     return row.isPresent()
-        ? new ObjectReading(pipeline, places, row.get()).read(record.position())
+        ? new ObjectReading(pipeline, entries, places, row.get()).read(record.position())
         : DecodedEvent.ofNothing(pipeline);
   }
 
@@ -130,7 +150,7 @@ public final class EventCodec {
     Content data =
         Envelopes.cloudEvent(value, objectStart(value, "a CloudEvent in structured mode is one"));
     if (value[data.start()] == '{') {
-      return new ObjectReading(pipeline, places, data).read(record.position());
+      return new ObjectReading(pipeline, entries, places, data).read(record.position());
     }
     if (format == EventFormat.JSON) {
       throw rejected(
@@ -195,7 +215,7 @@ public final class EventCodec {
                   ? "the input's format is json: send {\"text\": \"…\"}, or set format: auto"
                   : "input.fields says where in one the text stands: send one"));
     }
-    return new ObjectReading(pipeline, places, Content.whole(value, start, id))
+    return new ObjectReading(pipeline, entries, places, Content.whole(value, start, id))
         .read(record.position());
   }
 

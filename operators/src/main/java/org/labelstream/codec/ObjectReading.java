@@ -30,6 +30,7 @@ final class ObjectReading {
   private static final int LONGEST_NUMBER = 400;
 
   private final String pipeline;
+  private final Set<String> entries;
   private final Places places;
   private final Content content;
 
@@ -46,8 +47,9 @@ final class ObjectReading {
   private String problem;
   private ErrorCode problemCode;
 
-  ObjectReading(String pipeline, Places places, Content content) {
+  ObjectReading(String pipeline, Set<String> entries, Places places, Content content) {
     this.pipeline = pipeline;
+    this.entries = entries;
     this.places = places;
     this.content = content;
   }
@@ -332,7 +334,7 @@ final class ObjectReading {
     }
   }
 
-  /** The results of the pipelines before this one, all but an earlier one of its own name. */
+  /** The results of the pipelines before this one, all but earlier ones of its own names. */
   private final class EarlierResults implements JsonObject.Visitor {
     @Override
     public void value(String name, JsonParser parser, int valueStart) {
@@ -341,7 +343,7 @@ final class ObjectReading {
 
     @Override
     public void member(Member member) {
-      if (!member.name().equals(pipeline)) {
+      if (!entries.contains(member.name())) {
         earlierResults.add(member);
       }
     }

@@ -155,18 +155,45 @@ public final class TextTokenizer implements AutoCloseable {
    */
   public Tokens encodeTruncated(
       String text, @Nullable String pair, int maxLength, Detail... details) {
+    return begin(text, pair, maxLength, details).tokens().truncatedTo(maxLength, side);
+  }
+
+  /**
+   * A text, or two, tokenized from their beginnings on.
+   *
+   * @param whole whether that is all of the first text
+   * @param pairWhole likewise, of the second
+   */
+  record Beginning(Tokens tokens, boolean whole, boolean pairWhole) {
+
+    /** Whether a row of some length shows no more of the texts than this. */
+    boolean shows(int maxLength) {
+      return (whole && pairWhole) || tokens.truncates(maxLength, whole, pairWhole);
+    }
+  }
+
+  /**
+   * Tokenizes as much of a text, or two, as a row of some length shows.
+   *
+   * @param maxLength special tokens included; the largest number there is for all of it
+   */
+  Beginning begin(String text, @Nullable String pair, int maxLength, Detail... details) {
     if (side == TruncationSide.LEFT) {
-      return encode(text, pair, details).truncatedTo(maxLength, side);
+      return new Beginning(encode(text, pair, details), true, true);
     }
     for (long limit = (long) CHARS_A_TOKEN * maxLength; ; limit *= 4) {
       int cut = cut(text, limit);
       int pairCut = pair == null ? 0 : cut(pair, limit);
-      boolean whole = cut == text.length();
-      boolean pairWhole = pair == null || pairCut == pair.length();
-      Tokens tokens =
-          encode(text.substring(0, cut), pair == null ? null : pair.substring(0, pairCut), details);
-      if ((whole && pairWhole) || tokens.truncates(maxLength, whole, pairWhole)) {
-        return tokens.truncatedTo(maxLength, side);
+      Beginning beginning =
+          new Beginning(
+              encode(
+                  text.substring(0, cut),
+                  pair == null ? null : pair.substring(0, pairCut),
+                  details),
+              cut == text.length(),
+              pair == null || pairCut == pair.length());
+      if (beginning.shows(maxLength)) {
+        return beginning;
       }
     }
   }

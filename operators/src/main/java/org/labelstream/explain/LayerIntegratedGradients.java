@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import org.labelstream.engine.EmbeddingPath;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Tokens;
 import org.labelstream.record.ErrorCode;
@@ -53,8 +54,9 @@ public final class LayerIntegratedGradients implements Task {
   }
 
   @Override
-  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
-    if (!(task.plan(explained(event), parameters) instanceof Explainable prediction)) {
+  public Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
+      throws RejectedRecordException {
+    if (!(task.plan(explained(event), parameters, encodings) instanceof Explainable prediction)) {
       throw unsupported("there are no explanations for this task: do not ask for them");
     }
     if (gradients == null) {

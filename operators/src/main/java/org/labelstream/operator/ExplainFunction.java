@@ -1,6 +1,7 @@
 package org.labelstream.operator;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Executor;
@@ -53,6 +54,8 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private final ExplainSettings explaining;
   private final OutputRecords outputs;
 
+  private transient LeasedModel explained;
+  private transient LoadedModel model;
   private transient AtomicInteger owed;
 
   /** A thread of its own: the first explanation may load a module, which nobody else waits for. */
@@ -69,7 +72,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
    */
   public ExplainFunction(
       InferenceSettings settings, ExplainSettings explaining, OutputRecords outputs) {
-    super(settings);
+    super(PipelineModel.only(settings));
     this.explaining = explaining;
     this.outputs = outputs;
   }
@@ -80,13 +83,16 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   }
 
   @Override
-  Lane lane() {
-    return lane;
+  List<Lane> lanes() {
+    Lane one = lane;
+    return one == null ? List.of() : List.of(one);
   }
 
   @Override
   void start() {
     outputs.log().open();
+    explained = leased.get(0);
+    model = explained.model();
     owed = new AtomicInteger();
     thread = Executors.newSingleThreadExecutor(run -> Threads.daemon("labelstream-explain", run));
     metrics.gauge("explanations_owed", owed::get);
@@ -121,9 +127,13 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     if (model.folder().manifest().explain() != null) {
       gradients = model.leaseForGradients();
     }
-    LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
+    LayerIntegratedGradients method =
+        new LayerIntegratedGradients(explained.task(), gradients, quadrature);
     lane =
-        open(method, new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
+        open(
+            method,
+            model,
+            new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
     explainer = method;
   }
 
@@ -197,7 +207,9 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
                 + " send it again");
       }
       startExplaining();
-      lane.submit(explainer.plan(decoded.event(), parametersOf(decoded)), completion);
+      lane.submit(
+          explainer.plan(decoded.event(), parametersOf(explained, decoded.event().parameters())),
+          completion);
     } catch (RejectedRecordException e) {
       completion.rejected(e.letter());
     } catch (EngineException e) {
@@ -274,7 +286,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
     private byte[] value(Map<String, Object> fields) {
       return decoded.explained(
-          type.name(),
+          explained.type().name(),
           model.folder().name(),
           model.folder().version(),
           redaction == null ? fields : redaction.explained(fields),

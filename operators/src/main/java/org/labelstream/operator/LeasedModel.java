@@ -51,6 +51,11 @@ record LeasedModel(
     }
   }
 
+  /** The folder. */
+  ModelFolder folder() {
+    return model.folder();
+  }
+
   /** Whether a fault is one that the start of a stage tells in a sentence. */
   static boolean isOfStart(Throwable e) {
     return e instanceof IOException

@@ -1,14 +1,18 @@
 package org.labelstream.operator;
 
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.stream.Collectors;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.apache.flink.streaming.api.functions.async.RichAsyncFunction;
-import org.labelstream.codec.DecodedEvent;
 import org.labelstream.codec.EventCodec;
 import org.labelstream.engine.EngineException;
 import org.labelstream.engine.EngineRuntime;
@@ -23,14 +27,12 @@ import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
 import org.labelstream.schedule.TaskGroup;
 import org.labelstream.task.Parameters;
-import org.labelstream.task.Task;
-import org.labelstream.task.TaskType;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * An async function over a model folder: it leases the model in {@code open()} and gives it back in
- * {@code close()}.
+ * An async function over model folders: it leases the models in {@code open()} and gives them back
+ * in {@code close()}.
  *
  * <p>Flink fails a job whose async function completes with an exception, so what happens to a
  * record is always a value. Flink's own timeout must be off (0), since it would count a record's
@@ -68,6 +70,10 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   /** What a record costs in flight however short it is, in bytes. */
   private static final int COST_PER_RECORD = 4 << 10;
 
+  /** What the stage is told of its models, at least one. */
+  final ArrayList<PipelineModel> models;
+
+  /** What it is told beside that; of the models' own it has the first's. */
   final InferenceSettings settings;
 
   private transient EngineRuntime runtime;
@@ -76,14 +82,19 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   private transient boolean memoryIsFull;
   private transient volatile Throwable failure;
   transient StageMetrics metrics;
-  transient LoadedModel model;
-  transient TaskType type;
-  transient Task task;
   transient EventCodec codec;
-  private transient LeasedModel leased;
 
-  ModelFunction(InferenceSettings settings) {
-    this.settings = settings;
+  /** The models, in the order of {@link #models}. */
+  transient List<LeasedModel> leased;
+
+  ModelFunction(List<PipelineModel> models) {
+    this.models = new ArrayList<>(models);
+    this.settings = models.get(0).settings();
+  }
+
+  /** Whether there are several models, of which each has an entry of its own in the record. */
+  final boolean isOfSeveral() {
+    return models.size() > 1;
   }
 
   /** The runtime that the function uses: the process's, unless a test has given it another. */
@@ -107,8 +118,8 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   /** What a record may hold between its arrival and its going out, in bytes. */
   final long inFlightBytes(SourceRecord record) {
-    return COST_PER_RECORD
-        + (long) COST_PER_BYTE * (record.value() == null ? 0 : record.value().length);
+    long length = record.value() == null ? 0 : record.value().length;
+    return COST_PER_RECORD + COST_PER_BYTE * length * models.size();
   }
 
   /** Whether a record for which there is no memory is given up, and does not wait for it. */
@@ -141,58 +152,81 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     RequiredEngine.check();
     preparing = new TaskGroup();
     metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
+    leased = new ArrayList<>();
+    InferenceSettings opening = settings;
     try {
-      leased = LeasedModel.open(settings, runtime());
-      type = leased.type();
-      model = leased.model();
-      task = leased.task();
-      codec =
-          new EventCodec(
-              settings.pipeline(), settings.form(), settings.maxValueBytes(), type.fields());
+      for (PipelineModel model : models) {
+        opening = model.settings();
+        leased.add(LeasedModel.open(opening, runtime()));
+      }
+      codec = codec();
       start();
-      tellOfModel();
+      tellOfModels();
     } catch (IOException
         | InvalidModelException
         | EngineException
         | IllegalArgumentException
         | LinkageError e) {
-      throw LeasedModel.failure("Pipeline " + settings.pipeline(), settings, e);
+      throw LeasedModel.failure("Pipeline " + settings.pipeline(), opening, e);
     }
   }
 
-  final Parameters parametersOf(DecodedEvent decoded) throws RejectedRecordException {
-    if (decoded.event().parameters().isEmpty()) {
-      return leased.defaults();
+  private EventCodec codec() {
+    Set<String> entries = models.stream().map(PipelineModel::name).collect(Collectors.toSet());
+    Set<String> fields = new HashSet<>();
+    leased.forEach(model -> fields.addAll(model.type().fields()));
+    return new EventCodec(
+        settings.pipeline(), entries, settings.form(), settings.maxValueBytes(), fields);
+  }
+
+  /**
+   * A model's settings for one record.
+   *
+   * @param given the record's own
+   */
+  final Parameters parametersOf(LeasedModel model, Map<String, Object> given)
+      throws RejectedRecordException {
+    if (given.isEmpty()) {
+      return model.defaults();
     }
     try {
-      return leased.defaults().overriddenBy(type.parameters().parse(decoded.event().parameters()));
+      return model.defaults().overriddenBy(model.type().parameters().parse(given));
     } catch (IllegalArgumentException e) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_PARAMETER,
           Stage.DECODE,
           "in parameters, "
               + e.getMessage()
-              + (e.getMessage().startsWith("there is no parameter")
+              + (e.getMessage().startsWith("there is no parameter") && !isOfSeveral()
                   ? "; where the field is somebody else's, set input.control.parameters: off"
                   : ""));
     }
   }
 
-  private void tellOfModel() {
-    metrics.model(model.folder().name(), model.folder().version(), model.loadMillis());
+  private void tellOfModels() {
+    leased.stream().map(LeasedModel::folder).distinct().forEach(metrics::model);
+    long loadMillis = leased.stream().mapToLong(model -> model.model().loadMillis()).sum();
+    metrics.gauge("model_load_ms", () -> loadMillis);
     metrics.gauge("in_flight_bytes", () -> host == null ? 0 : host.inFlightBytes());
     metrics.gauge("in_flight_limit_bytes", () -> runtime().inFlight().limit());
     metrics.gauge("in_flight_taskmanager_bytes", () -> runtime().inFlight().reserved());
-    metrics.gauge("queue_rows", () -> lane() == null ? 0 : lane().waiting());
-    metrics.gauge("queue_age_ms", () -> lane() == null ? 0 : lane().nanosWaited() / 1_000_000);
-    metrics.gauge("running_sequences", () -> lane() == null ? 0 : lane().sequences());
+    metrics.gauge("queue_rows", () -> lanes().stream().mapToLong(Lane::waiting).sum());
+    metrics.gauge(
+        "queue_age_ms",
+        () -> lanes().stream().mapToLong(Lane::nanosWaited).max().orElse(0) / 1_000_000);
+    metrics.gauge("running_sequences", () -> lanes().stream().mapToLong(Lane::sequences).sum());
   }
 
-  /** The lane of the stage's work, or null before there is any. */
-  abstract Lane lane();
+  /** The lanes of the stage's work; none before there is any. */
+  abstract List<Lane> lanes();
 
-  /** Opens a lane for the stage's work. */
-  final Lane open(Runner rows, LaneSettings how) {
+  /** Opens a lane for a model's task. */
+  final Lane open(LeasedModel model, LaneSettings how) {
+    return open(model.task(), model.model(), how);
+  }
+
+  /** Opens a lane for work with a model. */
+  final Lane open(Runner rows, LoadedModel model, LaneSettings how) {
     return new Lane(
         rows, how, runtime().workers(model), runtime().joiner(model), metrics, this::failed);
   }
@@ -296,7 +330,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     }
     stop();
     if (leased != null) {
-      leased.close();
+      leased.forEach(LeasedModel::close);
     }
   }
 }

@@ -1,5 +1,6 @@
 package org.labelstream.operator;
 
+import java.util.List;
 import org.apache.flink.runtime.jobgraph.OperatorID;
 import org.apache.flink.runtime.operators.coordination.OperatorCoordinator;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
@@ -36,13 +37,23 @@ public final class ModelOperatorFactory<T> extends AsyncWaitOperatorFactory<Sour
   }
 
   /**
-   * A stage that labels records.
+   * A stage that labels records with one model.
    *
    * @param order which records keep their order
    */
   public static SingleOutputStreamOperator<Outcome> infer(
       DataStream<SourceRecord> texts, InferenceSettings settings, Order order) {
-    InferenceFunction function = new InferenceFunction(settings, order);
+    return infer(texts, PipelineModel.only(settings), order);
+  }
+
+  /**
+   * A stage that labels records with some models, each behind those that it waits for.
+   *
+   * @param order which records keep their order
+   */
+  public static SingleOutputStreamOperator<Outcome> infer(
+      DataStream<SourceRecord> texts, List<PipelineModel> models, Order order) {
+    InferenceFunction function = new InferenceFunction(models, order);
     OutputMode mode = order == Order.PARTITION ? OutputMode.ORDERED : OutputMode.UNORDERED;
     return texts.transform(
         "infer", RecordTypes.OUTCOME, new ModelOperatorFactory<>(function, mode, null));

@@ -5,6 +5,7 @@ import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.apache.flink.metrics.MetricGroup;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.EngineRuntime;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
@@ -54,7 +55,8 @@ public final class Predictor implements AutoCloseable {
             runtime.joiner(leased.model()),
             metrics,
             onFailure);
-    metrics.model(leased.model().folder().name(), version(), leased.model().loadMillis());
+    metrics.model(leased.folder());
+    metrics.gauge("model_load_ms", leased.model()::loadMillis);
     metrics.gauge("queue_rows", lane::waiting);
     metrics.gauge("queue_age_ms", () -> lane.nanosWaited() / 1_000_000);
     metrics.gauge("running_sequences", lane::sequences);
@@ -120,7 +122,8 @@ public final class Predictor implements AutoCloseable {
                 + settings.maxValueBytes()
                 + ": shorten them");
       }
-      lane.submit(leased.task().plan(event, leased.defaults()), answer);
+      Encodings encodings = new Encodings(new Encodings.Sharing(), metrics::tokenized);
+      lane.submit(leased.task().plan(event, leased.defaults(), encodings), answer);
     } catch (RejectedRecordException e) {
       answer.rejected(e.letter());
     } catch (RuntimeException | Error e) {

@@ -9,6 +9,7 @@ import org.apache.flink.metrics.Histogram;
 import org.apache.flink.metrics.MetricGroup;
 import org.apache.flink.metrics.ThreadSafeSimpleCounter;
 import org.apache.flink.runtime.metrics.DescriptiveStatisticsHistogram;
+import org.labelstream.model.ModelFolder;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.schedule.LaneListener;
 
@@ -36,6 +37,8 @@ final class StageMetrics implements LaneListener {
   private final Counter batches;
   private final Counter generatedTokens;
   private final Counter dropped;
+  final Counter tokenizations;
+  private final Counter modelErrors;
   private final Map<ErrorCode, Counter> deadLetters = new EnumMap<>(ErrorCode.class);
   private final Histogram latency;
   private final Histogram prepare;
@@ -61,6 +64,8 @@ final class StageMetrics implements LaneListener {
     batches = counter("batches");
     generatedTokens = counter("generated_tokens");
     dropped = counter("explanations_dropped");
+    tokenizations = counter("tokenizations");
+    modelErrors = counter("model_errors");
     for (ErrorCode code : ErrorCode.values()) {
       deadLetters.put(
           code,
@@ -92,10 +97,12 @@ final class StageMetrics implements LaneListener {
     group.gauge(name, (Gauge<Long>) value::getAsLong);
   }
 
-  /** Which model the stage has loaded, as labels of a figure that is always 1. */
-  void model(String name, String version, long loadMillis) {
-    group.addGroup("model", name).addGroup("version", version).gauge("model_info", () -> 1);
-    gauge("model_load_ms", () -> loadMillis);
+  /** A model that the stage has loaded, as labels of a figure that is always 1. */
+  void model(ModelFolder folder) {
+    group
+        .addGroup("model", folder.name())
+        .addGroup("version", folder.version())
+        .gauge("model_info", () -> 1);
   }
 
   private long paddingPercent() {
@@ -106,6 +113,16 @@ final class StageMetrics implements LaneListener {
   /** A record has come. */
   void came() {
     requests.inc();
+  }
+
+  /** The texts of a record were tokenized, for one model or for all that share it. */
+  void tokenized() {
+    tokenizations.inc();
+  }
+
+  /** One of several models failed on a record that goes out with the others' results. */
+  void modelFailed() {
+    modelErrors.inc();
   }
 
   /** A record was read and tokenized. */

@@ -15,10 +15,12 @@ import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Header;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Result;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 
@@ -35,6 +37,9 @@ public final class Redaction {
    * each entity, with start, end and label. It never goes out.
    */
   public static final String HEADER = "labelstream.redacted";
+
+  /** Fields whose words are a model's own, and none of the text. */
+  private static final Set<String> OF_MODELS = Set.of("label", "scores");
 
   private static final Pattern LINE = Pattern.compile("([0-9]{1,9}) ([0-9]{1,9}) (.*)");
 
@@ -83,6 +88,26 @@ public final class Redaction {
    */
   public static Redaction of(RedactSettings settings, String text, Prediction prediction)
       throws RejectedRecordException {
+    return of(settings, text, List.of(prediction));
+  }
+
+  /**
+   * What is to be blotted out of a text: the entities of all models that find some.
+   *
+   * @param predictions what each of them found
+   * @throws RejectedRecordException when one of them did not see the whole of the text
+   */
+  public static Redaction of(RedactSettings settings, String text, List<Prediction> predictions)
+      throws RejectedRecordException {
+    List<Span> found = new ArrayList<>();
+    for (Prediction prediction : predictions) {
+      found.addAll(found(settings, text, prediction));
+    }
+    return new Redaction(settings, text, found);
+  }
+
+  private static List<Span> found(RedactSettings settings, String text, Prediction prediction)
+      throws RejectedRecordException {
     if (prediction.truncated()) {
       throw new RejectedRecordException(
           ErrorCode.NOT_REDACTED,
@@ -109,7 +134,7 @@ public final class Redaction {
         }
       }
     }
-    return new Redaction(settings, text, found);
+    return found;
   }
 
   /** Whether a token goes on with the entity before it. */
@@ -327,6 +352,28 @@ public final class Redaction {
       return changed;
     }
     return value;
+  }
+
+  /** A result of a model: without the words, where these are replaced. */
+  public Result applied(Result result) {
+    if (result.error() != null) {
+      DeadLetter error = result.error();
+      return result.with(
+          new DeadLetter(error.code(), error.stage(), rewriting().apply(error.message())));
+    }
+    Prediction prediction = result.prediction();
+    return result.with(
+        prediction.fields().containsKey("entities") ? applied(prediction) : rewritten(prediction));
+  }
+
+  /** A result that may speak of the text, all but its labels, which are the model's. */
+  private Prediction rewritten(Prediction prediction) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    prediction
+        .fields()
+        .forEach(
+            (name, value) -> fields.put(name, OF_MODELS.contains(name) ? value : rewritten(value)));
+    return new Prediction(fields, prediction.tokens(), prediction.truncated());
   }
 
   /** The result with the text as {@code redacted}. */

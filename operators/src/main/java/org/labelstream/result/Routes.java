@@ -5,6 +5,7 @@ import dev.cel.common.CelIssue;
 import dev.cel.common.CelOptions;
 import dev.cel.common.CelSourceLocation;
 import dev.cel.common.CelValidationException;
+import dev.cel.common.ast.CelReference;
 import dev.cel.common.types.CelType;
 import dev.cel.common.types.ListType;
 import dev.cel.common.types.MapType;
@@ -18,6 +19,7 @@ import dev.cel.runtime.CelRuntime;
 import dev.cel.runtime.CelRuntimeFactory;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -27,6 +29,7 @@ import java.util.TreeMap;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Result;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.task.FieldType;
@@ -52,8 +55,21 @@ public final class Routes {
           .maxExpressionCodePointSize(LONGEST)
           .build();
 
-  /** A route whose condition can be evaluated; without one it is null. */
-  private record Route(RouteSettings settings, CelRuntime.Program program) {}
+  /** The name of the only model, whose fields are named without it. */
+  private static final String ONLY = "";
+
+  /** What stands in a result's place where there is none. */
+  private static final String ERROR = "error";
+
+  /**
+   * A condition that can be evaluated.
+   *
+   * @param reads the models without whose results it cannot
+   */
+  private record Condition(CelRuntime.Program program, Set<String> reads) {}
+
+  /** A route; without a condition that is null. */
+  private record Route(RouteSettings settings, Condition condition) {}
 
   /**
    * Where a result goes.
@@ -65,7 +81,7 @@ public final class Routes {
     public static final Choice NONE = new Choice(List.of(), false);
   }
 
-  private final Map<String, FieldType> fields;
+  private final Map<String, Map<String, FieldType>> models;
   private final List<Route> routes = new ArrayList<>();
 
   /**
@@ -73,10 +89,46 @@ public final class Routes {
    * @throws IllegalArgumentException with a sentence, where a condition cannot be evaluated
    */
   public Routes(List<RouteSettings> settings, Map<String, FieldType> fields) {
-    this.fields = fields;
+    this(Map.of(ONLY, fields), settings);
+  }
+
+  private Routes(Map<String, Map<String, FieldType>> models, List<RouteSettings> settings) {
+    this.models = models;
+    Map<String, FieldType> fields = fields(models);
     for (RouteSettings route : settings) {
       routes.add(new Route(route, route.when() == null ? null : compile(route.when(), fields)));
     }
+  }
+
+  /**
+   * Routes for the results of several models, whose fields are named as in {@code sentiment.score}.
+   *
+   * @param models what the results of each hold, by its name
+   * @throws IllegalArgumentException with a sentence, where a condition cannot be evaluated
+   */
+  public static Routes ofSeveral(
+      List<RouteSettings> settings, Map<String, Map<String, FieldType>> models) {
+    return new Routes(models, settings);
+  }
+
+  /**
+   * The fields of several models as a condition names them, each with an {@code error} more: its
+   * code, empty where there is none.
+   */
+  public static Map<String, FieldType> fields(Map<String, Map<String, FieldType>> models) {
+    Map<String, FieldType> all = new HashMap<>();
+    models.forEach(
+        (model, fields) -> {
+          fields.forEach((name, type) -> all.put(qualified(model, name), type));
+          if (!model.equals(ONLY)) {
+            all.put(qualified(model, ERROR), FieldType.TEXT);
+          }
+        });
+    return all;
+  }
+
+  private static String qualified(String model, String field) {
+    return model.equals(ONLY) ? field : model + "." + field;
   }
 
   /**
@@ -85,11 +137,11 @@ public final class Routes {
    * @throws IllegalArgumentException with the end of a sentence that tells the place in it
    */
   public static void check(String when, Map<String, FieldType> fields) {
-    CelRuntime.Program checked = compile(when, fields);
+    Condition checked = compile(when, fields);
     assert checked != null;
   }
 
-  private static CelRuntime.Program compile(String when, Map<String, FieldType> fields) {
+  private static Condition compile(String when, Map<String, FieldType> fields) {
     CelCompilerBuilder builder =
         CelCompilerFactory.standardCelCompilerBuilder()
             .setOptions(OPTIONS)
@@ -99,10 +151,12 @@ public final class Routes {
     CelCompiler compiler = builder.build();
     try {
       CelAbstractSyntaxTree expression = compiler.compile(when).getAst();
-      return CelRuntimeFactory.plannerRuntimeBuilder()
-          .setOptions(OPTIONS)
-          .build()
-          .createProgram(expression);
+      CelRuntime.Program program =
+          CelRuntimeFactory.plannerRuntimeBuilder()
+              .setOptions(OPTIONS)
+              .build()
+              .createProgram(expression);
+      return new Condition(program, reads(expression));
     } catch (CelValidationException e) {
       throw new IllegalArgumentException(
           "is \"" + when + "\", which is no condition: " + problem(e) + known(fields), e);
@@ -110,6 +164,17 @@ public final class Routes {
       throw new IllegalArgumentException(
           "is \"" + when + "\", which cannot be evaluated: " + e.getMessage() + known(fields), e);
     }
+  }
+
+  private static Set<String> reads(CelAbstractSyntaxTree expression) {
+    Set<String> models = new HashSet<>();
+    for (CelReference reference : expression.getReferenceMap().values()) {
+      int dot = reference.name().lastIndexOf('.');
+      if (dot > 0 && !reference.name().endsWith("." + ERROR)) {
+        models.add(reference.name().substring(0, dot));
+      }
+    }
+    return models;
   }
 
   private static String problem(CelValidationException e) {
@@ -145,14 +210,39 @@ public final class Routes {
    * @throws RejectedRecordException when a condition cannot be evaluated on it
    */
   public Choice choose(SourceRecord record, Prediction prediction) throws RejectedRecordException {
+    return routes.isEmpty() ? Choice.NONE : choose(record, values(ONLY, prediction), Set.of(ONLY));
+  }
+
+  /**
+   * Chooses for the results of several models. A condition that reads one which is not there, or is
+   * an error, does not hold, unless it holds whatever stood there.
+   *
+   * @throws RejectedRecordException likewise
+   */
+  public Choice choose(SourceRecord record, List<Result> results) throws RejectedRecordException {
     if (routes.isEmpty()) {
       return Choice.NONE;
     }
-    Map<String, Object> values = values(prediction);
+    Map<String, Object> values = new HashMap<>();
+    Set<String> there = new HashSet<>();
+    models.keySet().forEach(model -> values.put(qualified(model, ERROR), ""));
+    for (Result result : results) {
+      if (result.error() != null) {
+        values.put(qualified(result.name(), ERROR), result.error().code().wireName());
+      } else {
+        values.putAll(values(result.name(), result.prediction()));
+        there.add(result.name());
+      }
+    }
+    return choose(record, values, there);
+  }
+
+  private Choice choose(SourceRecord record, Map<String, Object> values, Set<String> there)
+      throws RejectedRecordException {
     Set<String> topics = new LinkedHashSet<>();
     boolean moved = false;
     for (Route route : routes) {
-      if (isTaken(route, values) && isDrawn(route.settings(), record)) {
+      if (isTaken(route, values, there) && isDrawn(route.settings(), record)) {
         topics.add(route.settings().topic());
         moved |= route.settings().move();
       }
@@ -160,14 +250,17 @@ public final class Routes {
     return new Choice(List.copyOf(topics), moved);
   }
 
-  private static boolean isTaken(Route route, Map<String, Object> values)
+  private static boolean isTaken(Route route, Map<String, Object> values, Set<String> there)
       throws RejectedRecordException {
-    if (route.program() == null) {
+    if (route.condition() == null) {
       return true;
     }
     try {
-      return (Boolean) route.program().eval(values);
+      return (Boolean) route.condition().program().eval(values);
     } catch (CelEvaluationException e) {
+      if (!there.containsAll(route.condition().reads())) {
+        return false;
+      }
       throw new RejectedRecordException(
           ErrorCode.ROUTE_FAILED,
           Stage.OUTPUT,
@@ -189,12 +282,12 @@ public final class Routes {
   }
 
   /** The fields of a result in CEL's types; one that this result does not have is empty. */
-  private Map<String, Object> values(Prediction prediction) {
+  private Map<String, Object> values(String model, Prediction prediction) {
     Map<String, Object> values = new HashMap<>();
-    fields.forEach((name, type) -> values.put(name, empty(type)));
-    prediction.fields().forEach((name, value) -> values.put(name, value(value)));
-    values.put("tokens", (long) prediction.tokens());
-    values.put("truncated", prediction.truncated());
+    models.get(model).forEach((name, type) -> values.put(qualified(model, name), empty(type)));
+    prediction.fields().forEach((name, value) -> values.put(qualified(model, name), value(value)));
+    values.put(qualified(model, "tokens"), (long) prediction.tokens());
+    values.put(qualified(model, "truncated"), prediction.truncated());
     return values;
   }
 

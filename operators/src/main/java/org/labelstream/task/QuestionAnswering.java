@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.Tokens;
@@ -46,6 +47,7 @@ public final class QuestionAnswering implements Task {
           QuestionAnswering::new,
           TaskType.Order.PARTITION);
 
+  private static final Set<Detail> DETAILS = Set.of(Detail.SPANS, Detail.WORDS);
   private static final int CONTEXT = 1;
   private static final int MAX_SEQ_LEN = 384;
   private static final int DOC_STRIDE = 128;
@@ -59,7 +61,8 @@ public final class QuestionAnswering implements Task {
   }
 
   @Override
-  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+  public Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
+      throws RejectedRecordException {
     String question = Required.field(event.question(), "question", "question answering");
     String context = Required.field(event.context(), "context", "question answering");
     if (question.isEmpty() || context.isEmpty()) {
@@ -86,8 +89,8 @@ public final class QuestionAnswering implements Task {
     Detail[] details =
         event.explain()
             ? new Detail[] {Detail.SPANS, Detail.WORDS, Detail.PIECES}
-            : new Detail[] {Detail.SPANS, Detail.WORDS};
-    Tokens tokens = model.tokenizer().encode(question, context, details);
+            : DETAILS.toArray(Detail[]::new);
+    Tokens tokens = encodings.encode(model, question, context, details);
     if (tokens.length() > maxSeqLen && tokens.room(CONTEXT, maxSeqLen) <= 0) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_FIELD,
@@ -107,6 +110,11 @@ public final class QuestionAnswering implements Task {
           "in parameters, doc_stride does not do beside this question: " + e.getMessage());
     }
     return new Answered(new CodePoints(context), windows, event.explain(), parameters);
+  }
+
+  @Override
+  public Set<Detail> details() {
+    return DETAILS;
   }
 
   @Override

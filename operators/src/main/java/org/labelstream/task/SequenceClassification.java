@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.Tokens;
@@ -52,7 +53,8 @@ public final class SequenceClassification implements Task {
   }
 
   @Override
-  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+  public Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
+      throws RejectedRecordException {
     String text = Required.field(event.text(), "text", "sequence classification");
     // An empty second text is none, as in transformers/tokenization_utils_fast.py.
     String pair = event.textPair() == null || event.textPair().isEmpty() ? null : event.textPair();
@@ -62,9 +64,9 @@ public final class SequenceClassification implements Task {
     List<EncodedRow> rows;
     if (stride == null) {
       rows =
-          List.of(new EncodedRow(model.tokenizer().encodeTruncated(text, pair, longest, details)));
+          List.of(new EncodedRow(encodings.encodeTruncated(model, text, pair, longest, details)));
     } else {
-      Tokens tokens = model.tokenizer().encode(text, pair, details);
+      Tokens tokens = encodings.encode(model, text, pair, details);
       rows = EncodedRow.windows(tokens, tokens.longerSequence(), longest, stride);
     }
     return new Classified(

@@ -1,5 +1,8 @@
 package org.labelstream.task;
 
+import java.util.Set;
+import org.labelstream.engine.Encodings;
+import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.TextEvent;
 import org.labelstream.schedule.Plan;
@@ -21,5 +24,21 @@ public interface Task extends Runner {
    * @throws RejectedRecordException when it lacks a field that the task needs, or asks for what the
    *     task cannot do
    */
-  Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException;
+  default Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+    return plan(event, parameters, Encodings.ofOne());
+  }
+
+  /**
+   * Plans a record that other models may read too.
+   *
+   * @param encodings what has been tokenized of it, and where to have it tokenized
+   * @throws RejectedRecordException likewise
+   */
+  Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
+      throws RejectedRecordException;
+
+  /** What it wants to know of tokens beyond what the model takes. */
+  default Set<Detail> details() {
+    return Set.of();
+  }
 }

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.stream.IntStream;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.KeyValueCache;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.Logits;
@@ -95,12 +96,13 @@ public final class TextGeneration implements Task {
   }
 
   @Override
-  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+  public Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
+      throws RejectedRecordException {
     String prompt = Required.field(event.text(), "text", "text generation");
     Parameters given = defaults.overriddenBy(parameters);
     Integer both = boundOfBoth();
     Tokens encoded =
-        model.tokenizer().encodeEnd(prompt, both == null ? positions : Math.max(positions, both));
+        encodings.encodeEnd(model, prompt, both == null ? positions : Math.max(positions, both));
     int[] tokens = idsOf(encoded);
     GenerationSettings settings =
         GenerationSettings.of(

@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.engine.TextTokenizer.Detail;
 import org.labelstream.engine.TokenDecoder;
@@ -39,6 +40,8 @@ public final class TokenClassification implements Task {
 
   private static final List<String> IGNORED = List.of("O");
 
+  private static final Set<Detail> DETAILS = Set.of(Detail.PIECES, Detail.SPANS);
+
   private final LoadedModel model;
   private final LabelMapping labels;
   private final TokenDecoder decoder;
@@ -50,7 +53,8 @@ public final class TokenClassification implements Task {
   }
 
   @Override
-  public Plan plan(TextEvent event, Parameters parameters) throws RejectedRecordException {
+  public Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
+      throws RejectedRecordException {
     String text = Required.field(event.text(), "text", "token classification");
     Integer stride = parameters.integer("stride");
     String strategy = parameters.text("aggregation_strategy");
@@ -61,13 +65,18 @@ public final class TokenClassification implements Task {
           "in parameters, stride needs an aggregation_strategy other than none, since windows overlap: add one, such as simple");
     }
     int longest = model.folder().maxLength();
-    Detail[] details = {Detail.PIECES, Detail.SPANS};
+    Detail[] details = DETAILS.toArray(Detail[]::new);
     List<EncodedRow> rows =
         stride == null
             ? List.of(
-                new EncodedRow(model.tokenizer().encodeTruncated(text, null, longest, details)))
-            : EncodedRow.windows(model.tokenizer().encode(text, null, details), 0, longest, stride);
+                new EncodedRow(encodings.encodeTruncated(model, text, null, longest, details)))
+            : EncodedRow.windows(encodings.encode(model, text, null, details), 0, longest, stride);
     return new Recognized(new CodePoints(text), Required.tokens(rows), parameters);
+  }
+
+  @Override
+  public Set<Detail> details() {
+    return DETAILS;
   }
 
   @Override

@@ -29,6 +29,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.labelstream.engine.DeviceChoice;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.DeadLetter;
@@ -127,7 +128,7 @@ class GenerationLaneTest {
     }
 
     @Override
-    public Plan plan(TextEvent event, Parameters parameters) {
+    public Plan plan(TextEvent event, Parameters parameters, Encodings encodings) {
       throw new IllegalStateException("this test plans with the task itself");
     }
 

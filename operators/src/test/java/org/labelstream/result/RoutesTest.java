@@ -8,9 +8,13 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.labelstream.record.Stage;
+import org.labelstream.record.Result;
+import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
@@ -123,6 +127,62 @@ class RoutesTest {
       })
   void saysWhichResultsGo(String task, String when, boolean holds) throws Exception {
     assertThat(holds(task, when)).isEqualTo(holds);
+  }
+
+  /** A result of the model {@code tone}, none of {@code topic}, an error of {@code names}. */
+  private static boolean holdsOfSeveral(String when) throws RejectedRecordException {
+    Map<String, Map<String, FieldType>> models =
+        Map.of(
+            "tone", fields("sequence_classification"),
+            "topic", fields("sequence_classification"),
+            "names", fields("token_classification"));
+    Routes.check(when, Routes.fields(models));
+    Routes routes = Routes.ofSeveral(List.of(new RouteSettings(when, 1, "to", false)), models);
+    Result any = new Result("tone", "t", "m", "v", null, null);
+    Result failed = new Result("names", "t", "m", "v", null, null);
+    List<Result> results =
+        List.of(
+            any.with(RESULTS.get("sequence_classification")),
+            failed.with(new DeadLetter(ErrorCode.TIMEOUT, Stage.INFERENCE, "it took too long")));
+    return !routes.choose(record(0), results).topics().isEmpty();
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = ';',
+      quoteCharacter = '"',
+      value = {
+        "tone.label == 'toxic' ; true",
+        "tone.score < 0.75 && tone.tokens > 5 ; true",
+        "tone.scores[0].score > 0.5 ; true",
+        "topic.score < 0.75 ; false",
+        "topic.score >= 0.75 ; false",
+        "topic.label == '' ; false",
+        "topic.score < 0.75 || tone.score < 0.75 ; true",
+        "topic.score < 0.75 && tone.score < 0.75 ; false",
+        "topic.error == '' ; true",
+        "names.entities.size() == 0 ; false",
+        "names.error == 'timeout' ; true",
+        "tone.error == '' && names.error != '' ; true",
+      })
+  void namesTheModelOfAFieldWhereThereAreSeveral(String when, boolean holds) throws Exception {
+    assertThat(holdsOfSeveral(when)).isEqualTo(holds);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {"label == 'a'", "tone.lable == 'a'", "tone == 'a'", "other.label == 'a'"})
+  void refusesAFieldThatNoneOfSeveralModelsHas(String when) {
+    assertThatThrownBy(() -> holdsOfSeveral(when))
+        .isInstanceOf(IllegalArgumentException.class)
+        .hasMessageContaining("undeclared reference")
+        .hasMessageContaining("over names.entities, names.error, ");
+  }
+
+  @Test
+  void aConditionThatFailsOnWhatIsThereIsTold() {
+    assertThatThrownBy(() -> holdsOfSeveral("tone.scores[7].score > 0.5"))
+        .isInstanceOf(RejectedRecordException.class);
   }
 
   @ParameterizedTest

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.labelstream.engine.Encodings;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
@@ -110,7 +111,7 @@ class LaneTest {
     }
 
     @Override
-    public Plan plan(TextEvent event, Parameters parameters) {
+    public Plan plan(TextEvent event, Parameters parameters, Encodings encodings) {
       throw new IllegalStateException("this test never plans");
     }
 

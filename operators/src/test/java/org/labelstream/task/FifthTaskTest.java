@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.labelstream.engine.DeviceChoice;
+import org.labelstream.engine.Encodings;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.Prediction;
@@ -29,8 +30,8 @@ class FifthTaskTest {
     }
 
     @Override
-    public Plan plan(TextEvent event, Parameters parameters) {
-      EncodedRow row = new EncodedRow(model.tokenizer().encode(event.text(), null));
+    public Plan plan(TextEvent event, Parameters parameters, Encodings encodings) {
+      EncodedRow row = new EncodedRow(encodings.encode(model, event.text(), null));
       return new Plan() {
         @Override
         public List<? extends Row> rows() {

@@ -1,6 +1,5 @@
 package org.labelstream.job.jobfile;
 
-import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.OffsetDateTime;
@@ -9,7 +8,6 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Deque;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -19,21 +17,15 @@ import java.util.Set;
 import java.util.function.UnaryOperator;
 import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventForm.Envelope;
-import org.labelstream.engine.DeviceChoice;
 import org.labelstream.job.jobfile.InvalidJobException.Problem;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
-import org.labelstream.model.InvalidModelException;
-import org.labelstream.model.ModelFolder;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
-import org.labelstream.operator.InferenceFunction;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.Tombstones;
 import org.labelstream.schedule.LaneSettings;
-import org.labelstream.store.ModelFetcher;
-import org.labelstream.task.TaskType;
 import org.labelstream.task.TaskType.Order;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
@@ -278,8 +270,7 @@ public final class JobFile {
 
   private PipelineSpec pipeline(YamlSection section) {
     String name = name(section);
-    String model = section.requiredText("model");
-    DeviceChoice device = section.choice("device", DeviceChoice.class, DeviceChoice.AUTO);
+    Models models = Models.read(section, resolve);
 
     YamlSection input = section.section("input");
     String inputTopic = topicName(input);
@@ -313,11 +304,15 @@ public final class JobFile {
                 + " another");
       }
       explaining = explaining(explanations);
+      if (models.areSeveral()) {
+        section.problem(
+            "explanations",
+            "stands beside models, and only a pipeline with one model explains: give that model a"
+                + " pipeline of its own");
+      }
     }
     Results results =
         Results.read(section, inputTopic, outputTopic, deadLetterTopic, explanationTopic);
-    YamlSection parameterSection = section.section("parameters");
-    Map<String, Object> parameters = parameterSection.settings();
     Order order = section.choice("order", Order.class, null);
     Duration timeout = section.duration("timeout", Duration.ofSeconds(60));
     if (timeout.isZero() || timeout.isNegative()) {
@@ -330,31 +325,11 @@ public final class JobFile {
           "is shorter than timeout, which bounds the work on one record: a call may hold many;"
               + " raise it");
     }
-    InferenceSettings.Batching batching = batching(section.section("batch"));
     Integer parallelism = section.positive("parallelism", null);
-    ModelFolder.Verify verify =
-        section.choice("verify", ModelFolder.Verify.class, ModelFolder.Verify.IF_PRESENT);
-    String pinned = sha256(section);
     section.finish();
-
-    String resolved = model == null || model.isBlank() ? null : resolve.apply(model);
-    Seen seen =
-        seen(section, resolved, verify, pinned, parameterSection, parameters, explaining, results);
+    models.look(results, explaining, notices);
     return new PipelineSpec(
-        new InferenceSettings(
-            name,
-            resolved,
-            device,
-            form,
-            maxValueBytes,
-            tombstones,
-            new HashMap<>(parameters),
-            timeout,
-            callTimeout,
-            batching,
-            verify,
-            seen.sha256(),
-            results.settings()),
+        models.settings(name, form, maxValueBytes, tombstones, timeout, callTimeout, results),
         inputTopic,
         start,
         bounded,
@@ -363,7 +338,7 @@ public final class JobFile {
         maxShare,
         explaining,
         explanationTopic,
-        order != null ? order : seen.type() != null ? seen.type().order() : Order.PARTITION,
+        order != null ? order : models.order(),
         parallelism);
   }
 
@@ -499,7 +474,7 @@ public final class JobFile {
     return ifAbsent;
   }
 
-  private static InferenceSettings.Batching batching(YamlSection section) {
+  static InferenceSettings.Batching batching(YamlSection section) {
     InferenceSettings.Batching defaults = InferenceSettings.Batching.DEFAULT;
     InferenceSettings.Batching batching =
         new InferenceSettings.Batching(
@@ -520,83 +495,5 @@ public final class JobFile {
   private static Integer positiveOrAuto(YamlSection section, String key) {
     String given = section.text(key);
     return given == null || given.equalsIgnoreCase("auto") ? null : section.positive(key, null);
-  }
-
-  private static String sha256(YamlSection section) {
-    String text = section.text("model-sha256");
-    if (text == null || text.strip().matches("[0-9A-Fa-f]{64}")) {
-      return text == null ? null : text.strip().toLowerCase(Locale.ROOT);
-    }
-    section.problem(
-        "model-sha256",
-        "is "
-            + text
-            + ", but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md"
-            + " computes");
-    return null;
-  }
-
-  /**
-   * What is known of a model here.
-   *
-   * @param type its task, or null
-   * @param sha256 the SHA-256 that its folder must have where the job runs, or null
-   */
-  private record Seen(TaskType type, String sha256) {}
-
-  /** Finds here what would otherwise fail on every TaskManager. */
-  private Seen seen(
-      YamlSection section,
-      String model,
-      ModelFolder.Verify verify,
-      String pinned,
-      YamlSection parameterSection,
-      Map<String, Object> parameters,
-      ExplainSettings explaining,
-      Results results) {
-    Seen unseen = new Seen(null, pinned);
-    if (model == null) {
-      return unseen;
-    }
-    try (ModelFetcher.Lease lease = ModelFetcher.instance().fetch(model, verify, null)) {
-      ModelFolder folder = lease.folder();
-      if (pinned != null && !pinned.equals(folder.sha256())) {
-        section.problem(
-            "model-sha256",
-            "is "
-                + pinned
-                + ", but "
-                + model
-                + " has "
-                + folder.sha256()
-                + ": put back the folder that was pinned, or pin this one");
-      }
-      TaskType type = InferenceFunction.taskType(folder);
-      type.parameters().parse(parameters);
-      results.check(type, folder.labels(), parameters);
-      if (explaining != null
-          && explaining.when() != When.NEVER
-          && folder.manifest().explain() == null) {
-        notices.add(
-            model
-                + " has no methods for explanations, so each that is asked for is refused: export"
-                + " the checkpoint again, or remove explanations.");
-      }
-      // Whether a store can be reached from here must not decide in which order records go out.
-      return new Seen(ModelFetcher.isLocal(model) ? type : null, folder.sha256());
-    } catch (IOException e) {
-      results.checkUnseen();
-      notices.add(
-          model
-              + " is remote and cannot be read from here: each TaskManager fetches and checks it"
-              + " when the job starts there. ("
-              + e.getMessage()
-              + ")");
-    } catch (InvalidModelException e) {
-      section.problem("model", "cannot be used: " + e.getMessage());
-    } catch (IllegalArgumentException e) {
-      parameterSection.problem(parameterSection.line(), "parameters: " + e.getMessage());
-    }
-    return unseen;
   }
 }

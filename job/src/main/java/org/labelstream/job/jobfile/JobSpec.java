@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.InferenceSettings;
+import org.labelstream.operator.PipelineModel;
 import org.labelstream.result.RouteSettings;
 import org.labelstream.task.TaskType.Order;
 
@@ -36,7 +37,7 @@ public record JobSpec(
   /**
    * One pipeline.
    *
-   * @param settings what the async stage is told
+   * @param models what the async stage is told of each of its models, at least one
    * @param inputTopic where texts come from
    * @param start where reading starts
    * @param bounded whether reading ends at what is there when the job starts
@@ -49,7 +50,7 @@ public record JobSpec(
    * @param parallelism how many subtasks run, or null for the cluster's default
    */
   public record PipelineSpec(
-      InferenceSettings settings,
+      List<PipelineModel> models,
       String inputTopic,
       Start start,
       boolean bounded,
@@ -64,6 +65,11 @@ public record JobSpec(
     /** The topics of its routes, each once. */
     public List<String> routeTopics() {
       return settings.results().routes().stream().map(RouteSettings::topic).distinct().toList();
+    }
+
+    /** What the async stage is told; of several models it has the first's. */
+    public InferenceSettings settings() {
+      return models.get(0).settings();
     }
 
     /** The pipeline's name. */

@@ -7,14 +7,12 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
-import org.labelstream.model.LabelMapping;
 import org.labelstream.model.Names;
 import org.labelstream.result.RedactSettings;
 import org.labelstream.result.ResultSettings;
 import org.labelstream.result.RouteSettings;
 import org.labelstream.result.Routes;
 import org.labelstream.task.FieldType;
-import org.labelstream.task.TaskType;
 import org.labelstream.task.Tasks;
 
 /** {@code routes} and {@code redact} of a pipeline, checked with its model where that is known. */
@@ -96,44 +94,65 @@ final class Results {
     return new ResultSettings(routes, redact);
   }
 
-  /** Checks all with a model. */
-  void check(TaskType type, LabelMapping labels, Map<String, Object> parameters) {
-    checkConditions(type.results());
+  /**
+   * Checks all with the models.
+   *
+   * @param several whether fields are named with their models
+   */
+  void check(List<Models.Model> models, boolean several) {
+    Map<String, Map<String, FieldType>> fields = new HashMap<>();
+    models.forEach(model -> fields.put(several ? model.name() : "", fields(model)));
+    checkConditions(Routes.fields(fields));
     if (redact == null) {
       return;
     }
-    if (!type.results().containsKey("entities")) {
+    for (Models.Model model : models) {
+      if (model.parameters().containsKey("ignore_labels")) {
+        redactSection.problem(
+            redactSection.line(),
+            "redact stands beside parameters.ignore_labels, which would keep entities from being"
+                + " redacted: remove one of them");
+      }
+    }
+    if (models.stream().anyMatch(model -> model.type() == null)) {
+      return; // where the job runs it is known
+    }
+    List<Models.Model> finders =
+        models.stream().filter(model -> model.type().results().containsKey("entities")).toList();
+    if (finders.isEmpty()) {
       redactSection.problem(
           redactSection.line(),
-          "redact needs a model that finds entities, and this one is for "
-              + type.name()
+          "redact needs a model that finds entities, and "
+              + (several ? "none of these does" : "this one is for " + models.get(0).type().name())
               + ": remove redact, or name another model");
       return;
     }
     Collection<String> known = new TreeSet<>();
-    for (int i = 0; i < labels.size(); i++) {
-      String label = labels.name(i);
-      known.add(label.startsWith("B-") || label.startsWith("I-") ? label.substring(2) : label);
+    for (Models.Model model : finders) {
+      for (int i = 0; i < model.labels().size(); i++) {
+        String label = model.labels().name(i);
+        known.add(label.startsWith("B-") || label.startsWith("I-") ? label.substring(2) : label);
+      }
     }
     for (String label : redact.labels().keySet()) {
       if (!known.contains(label)) {
         redactSection.problem(
-            label, "is no label of this model: " + Names.didYouMean(label, known));
+            label,
+            "is no label of "
+                + (several ? "these models: " : "this model: ")
+                + Names.didYouMean(label, known));
       }
-    }
-    if (parameters.containsKey("ignore_labels")) {
-      redactSection.problem(
-          redactSection.line(),
-          "redact stands beside parameters.ignore_labels, which would keep entities from being"
-              + " redacted: remove one of them");
     }
   }
 
-  /** Checks what can be checked of a model that is not known here. */
-  void checkUnseen() {
+  /** What a model's results hold: of one that is not known here, what any holds. */
+  private static Map<String, FieldType> fields(Models.Model model) {
+    if (model.type() != null) {
+      return model.type().results();
+    }
     Map<String, FieldType> any = new HashMap<>();
     Tasks.ALL.forEach(type -> any.putAll(type.results()));
-    checkConditions(any);
+    return any;
   }
 
   private void checkConditions(Map<String, FieldType> fields) {

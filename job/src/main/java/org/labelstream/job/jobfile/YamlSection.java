@@ -137,6 +137,24 @@ final class YamlSection {
     return text;
   }
 
+  /** Texts, in a list or a single one; none where it is absent or something else. */
+  List<String> texts(String key) {
+    if (!has(key)) {
+      return List.of();
+    }
+    Node node = values.get(key);
+    List<Node> items = node instanceof SequenceNode list ? list.getValue() : List.of(node);
+    List<String> texts = new ArrayList<>();
+    for (Node item : items) {
+      if (item instanceof ScalarNode scalar) {
+        texts.add(scalar.getValue());
+      } else {
+        problem(lineOf(item), place(key) + " must be a text, or a list of texts");
+      }
+    }
+    return texts;
+  }
+
   Integer positive(String key, Integer ifAbsent) {
     String text = text(key);
     if (text == null) {

@@ -64,7 +64,7 @@ public final class KafkaPipelines {
             .uid(name + "/source")
             .setParallelism(parallelism);
     SingleOutputStreamOperator<Outcome> outcomes =
-        ModelOperatorFactory.infer(texts, pipeline.settings(), pipeline.order())
+        ModelOperatorFactory.infer(texts, pipeline.models(), pipeline.order())
             .name(name + "/infer")
             .uid(name + "/infer")
             .setParallelism(parallelism);

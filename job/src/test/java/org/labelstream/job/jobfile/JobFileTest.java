@@ -10,6 +10,7 @@ import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -21,6 +22,7 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
@@ -30,6 +32,8 @@ import org.labelstream.model.ModelFolder;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
+import org.labelstream.operator.PipelineModel;
+import org.labelstream.operator.PipelineModel.Condition;
 import org.labelstream.operator.Tombstones;
 import org.labelstream.result.RedactSettings;
 import org.labelstream.result.RouteSettings;
@@ -274,6 +278,131 @@ class JobFileTest {
   void redactsOnlyEntities() {
     assertThatThrownBy(() -> read(withInPipeline("redact: {PER: x, replace: true}")))
         .hasMessageContaining("redact needs a model that finds entities, and this one is for");
+  }
+
+  /** A pipeline with several models. */
+  private static final String SEVERAL =
+      """
+      name: several
+      pipelines:
+        - name: all
+          models:
+            - name: sentiment
+              model: model-assets/sentiment
+              parameters: {top_k: 2}
+            - name: entities
+              model: model-assets/entities
+              device: cpu
+              batch: {max-tokens: 512}
+              when: {model: sentiment, label: [POSITIVE]}
+            - {name: answers, model: model-assets/answers, verify: if-present, when: {model: sentiment, label: NEGATIVE}}
+          verify: required
+          batch: {look-ahead: 99}
+          input: {topic: texts}
+          output: {topic: labels}
+          dead-letters: {topic: dead}
+          routes: [{when: "sentiment.score < 0.75 && entities.error == ''", topic: review}]
+          redact: {PER: "[NAME]"}
+      kafka: {common: {bootstrap.servers: "h:1", group.id: g}}
+      """;
+
+  @Test
+  void readsSeveralModels() {
+    JobSpec job = read(SEVERAL);
+
+    assertThat(job.notices()).isEmpty();
+    PipelineSpec pipeline = job.pipelines().get(0);
+    assertThat(pipeline.name()).isEqualTo("all");
+    assertThat(pipeline.order()).isEqualTo(Order.PARTITION);
+    assertThat(pipeline.models())
+        .extracting(PipelineModel::name)
+        .containsExactly("sentiment", "entities", "answers");
+    assertThat(pipeline.models())
+        .extracting(PipelineModel::when)
+        .containsExactly(
+            null,
+            new Condition("sentiment", new ArrayList<>(List.of("POSITIVE"))),
+            new Condition("sentiment", new ArrayList<>(List.of("NEGATIVE"))));
+    assertThat(pipeline.models()).extracting(model -> model.settings().pipeline()).containsOnly("all");
+    assertThat(pipeline.models())
+        .extracting(model -> model.settings().verify())
+        .containsExactly(
+            ModelFolder.Verify.REQUIRED,
+            ModelFolder.Verify.REQUIRED,
+            ModelFolder.Verify.IF_PRESENT);
+    assertThat(pipeline.models())
+        .extracting(model -> model.settings().batch().lookAhead())
+        .containsExactly(99, null, 99);
+    assertThat(pipeline.models())
+        .extracting(model -> model.settings().modelSha256())
+        .containsExactly(
+            sha256("model-assets/sentiment"),
+            sha256("model-assets/entities"),
+            sha256("model-assets/answers"));
+    assertThat(pipeline.models().get(0).settings().parameters()).containsEntry("top_k", 2L);
+    assertThat(pipeline.models().get(1).settings().parameters()).isEmpty();
+    assertThat(pipeline.models().get(1).settings().device()).isEqualTo(DeviceChoice.CPU);
+    assertThat(read(SEVERAL.replace("model-assets/answers", "model-assets/writer")).pipelines().get(0).order())
+        .isEqualTo(Order.NONE);
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '"',
+      value = {
+        "model: sentiment, label: [POSITIVE] | model: sentimnt, label: [POSITIVE] | line 12: pipelines\\[0\\].models\\[1\\].when.model is sentimnt, but there is no model of that name: did you mean sentiment",
+        "model: sentiment, label: [POSITIVE] | model: answers, label: [POSITIVE] | line 12: .*when.model is answers, which does not stand before this model.*: put it further up",
+        "model: sentiment, label: [POSITIVE] | model: entities, label: [POSITIVE] | when.model is entities, which does not stand before this model",
+        "model: sentiment, label: [POSITIVE] | model: sentiment, label: [GOOD, NEGATIV] | line 12: .*when.label names GOOD, which is no label of sentiment: .*NEGATIVE",
+        "model: sentiment, label: [POSITIVE] | model: sentiment, label: [GOOD, NEGATIV] | line 12: .*when.label names NEGATIV, which is no label of sentiment: did you mean NEGATIVE",
+        "model: sentiment, label: NEGATIVE | model: entities, label: PER | line 13: .*when.label asks entities for a label, but that is for token_classification, which has no single one",
+        "model: sentiment, label: [POSITIVE] | model: sentiment | line 12: when names no label",
+        "model: sentiment, label: [POSITIVE] | label: [POSITIVE] | line 12: .*when.model is missing",
+        "model: sentiment, label: [POSITIVE] | model: sentiment, label: [{a: b}] | when.label must be a text, or a list of texts",
+        "model: sentiment, label: [POSITIVE] | model: sentiment, labels: [POSITIVE] | there is no pipelines\\[0\\].models\\[1\\].when.labels: did you mean label",
+        "name: entities | name: sentiment | line 8: .*name is sentiment, as that of another model",
+        "name: entities | name: my-model | line 8: .*name is my-model, but may hold only letters, digits and underscores",
+        "name: entities | nmae: entities | models\\[1\\].name is missing",
+        "model: model-assets/entities | model: model-assets | line 9: pipelines\\[0\\].models\\[1\\].model cannot be used",
+        "parameters: {top_k: 2} | parameters: {topk: 2} | line 7: .*did you mean top_k",
+        "device: cpu | timeout: 3s | there is no pipelines\\[0\\].models\\[1\\].timeout",
+        "input: {topic: texts} | input: {topic: texts}, model: model-assets/sentiment | model stands beside models, of which each has its own",
+        "input: {topic: texts} | input: {topic: texts}, parameters: {top_k: 2} | parameters stands beside models",
+        "input: {topic: texts} | input: {topic: texts}, explanations: {topic: why} | explanations stands beside models, and only a pipeline with one model explains",
+        "sentiment.score < | score < | undeclared reference to 'score'.* over answers.answer, ",
+        "sentiment.score < | sentiment.label < | found no matching overload",
+        "{PER: | {MISC: | redact.MISC is no label of these models",
+      })
+  void refusesModelsThatCannotWorkTogether(String right, String wrong, String problem) {
+    assertThat(SEVERAL).contains(right);
+    String text =
+        SEVERAL
+            .replace(right, wrong)
+            .replaceFirst("(input: \\{topic: texts\\}), ", "$1\n    "); // a line more
+    assertThatThrownBy(() -> read(text))
+        .isInstanceOf(InvalidJobException.class)
+        .message()
+        .containsPattern(problem);
+  }
+
+  @Test
+  void tellsAllProblemsOfSeveralModelsAtOnce() {
+    String wrong =
+        SEVERAL
+            .replace("label: [POSITIVE]", "label: [GOOD, BAD]")
+            .replace("model: sentiment, label: NEGATIVE", "model: nobody, label: A")
+            .replace("{top_k: 2}", "{topk: 2}");
+    assertThatThrownBy(() -> read(wrong)).hasMessageContaining("has 4 problems");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"[]", "[{name: a, model: model-assets/sentiment}]", "5", "{name: a}"})
+  void refusesModelsThatAreNotSeveral(String models) {
+    String text = of("model-assets/sentiment").replaceFirst("model: .*", "models: " + models);
+    assertThatThrownBy(() -> read(text))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageContaining("pipelines[0].models ");
   }
 
   @Test

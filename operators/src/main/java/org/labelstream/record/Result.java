@@ -1,0 +1,31 @@
+package org.labelstream.record;
+
+/**
+ * What one model says of a record, or why it says nothing: an entry of the record's {@code
+ * inference}.
+ *
+ * @param name the entry's name
+ * @param task the task's name
+ * @param model the model's name
+ * @param version the model's version
+ * @param prediction what it says, or null where there is an error
+ * @param error why it says nothing, or null where it does
+ */
+public record Result(
+    String name,
+    String task,
+    String model,
+    String version,
+    Prediction prediction,
+    DeadLetter error) {
+
+  /** The same with another prediction. */
+  public Result with(Prediction other) {
+    return new Result(name, task, model, version, other, null);
+  }
+
+  /** The same with another error. */
+  public Result with(DeadLetter other) {
+    return new Result(name, task, model, version, null, other);
+  }
+}
