@@ -356,7 +356,7 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     /** Takes what a model says, and goes on with those that wait for it. */
     private void said(int place, Result result) {
       if (results.getAndSet(place, result) != null) {
-        rejected(result.error()); // of what they said no record could be made
+        rejected(result.error()); // the record could not be answered, and the lane tries again
         return;
       }
       int done = 1;
@@ -407,6 +407,16 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
         }
       } catch (RejectedRecordException e) {
         rejected(e.letter());
+      } catch (RuntimeException | Error e) {
+        Faults.rethrowFatal(e);
+        LOG.warn("The results of the record at " + record.position() + " could not be written", e);
+        rejected(
+            new DeadLetter(
+                ErrorCode.INFERENCE_FAILED,
+                Stage.OUTPUT,
+                "the results could not be written ("
+                    + e.getMessage()
+                    + "): see the TaskManager's log"));
       }
     }
 
@@ -479,10 +489,7 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     }
 
     private void labelled(Outcome.Labelled outcome) {
-      if (answered.compareAndSet(false, true)) {
-        metrics.succeeded(System.nanoTime() - came);
-        complete(record, future, outcome);
-      }
+      answer(outcome, () -> metrics.succeeded(System.nanoTime() - came));
     }
 
     void passedOn() {
@@ -490,9 +497,21 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     }
 
     void rejected(DeadLetter letter) {
+      answer(
+          new Outcome.Failed(record, letter),
+          () -> metrics.failed(letter.code(), System.nanoTime() - came));
+    }
+
+    /** Answers once. What cannot be given stays owed, so that whoever tries again is told too. */
+    private void answer(Outcome outcome, Runnable count) {
       if (answered.compareAndSet(false, true)) {
-        metrics.failed(letter.code(), System.nanoTime() - came);
-        complete(record, future, new Outcome.Failed(record, letter));
+        count.run();
+        try {
+          complete(record, future, outcome);
+        } catch (RuntimeException | Error e) {
+          answered.set(false);
+          throw e;
+        }
       }
     }
   }

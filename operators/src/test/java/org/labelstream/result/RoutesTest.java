@@ -8,17 +8,17 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import org.junit.jupiter.params.provider.ValueSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.labelstream.record.Stage;
-import org.labelstream.record.Result;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.RejectedRecordException;
+import org.labelstream.record.Result;
 import org.labelstream.record.SourceRecord;
+import org.labelstream.record.Stage;
 import org.labelstream.task.FieldType;
 import org.labelstream.task.Tasks;
 
@@ -170,8 +170,7 @@ class RoutesTest {
   }
 
   @ParameterizedTest
-  @ValueSource(
-      strings = {"label == 'a'", "tone.lable == 'a'", "tone == 'a'", "other.label == 'a'"})
+  @ValueSource(strings = {"label == 'a'", "tone.lable == 'a'", "tone == 'a'", "other.label == 'a'"})
   void refusesAFieldThatNoneOfSeveralModelsHas(String when) {
     assertThatThrownBy(() -> holdsOfSeveral(when))
         .isInstanceOf(IllegalArgumentException.class)

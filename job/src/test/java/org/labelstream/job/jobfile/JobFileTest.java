@@ -323,7 +323,9 @@ class JobFileTest {
             null,
             new Condition("sentiment", new ArrayList<>(List.of("POSITIVE"))),
             new Condition("sentiment", new ArrayList<>(List.of("NEGATIVE"))));
-    assertThat(pipeline.models()).extracting(model -> model.settings().pipeline()).containsOnly("all");
+    assertThat(pipeline.models())
+        .extracting(model -> model.settings().pipeline())
+        .containsOnly("all");
     assertThat(pipeline.models())
         .extracting(model -> model.settings().verify())
         .containsExactly(
@@ -342,7 +344,11 @@ class JobFileTest {
     assertThat(pipeline.models().get(0).settings().parameters()).containsEntry("top_k", 2L);
     assertThat(pipeline.models().get(1).settings().parameters()).isEmpty();
     assertThat(pipeline.models().get(1).settings().device()).isEqualTo(DeviceChoice.CPU);
-    assertThat(read(SEVERAL.replace("model-assets/answers", "model-assets/writer")).pipelines().get(0).order())
+    assertThat(
+            read(SEVERAL.replace("model-assets/answers", "model-assets/writer"))
+                .pipelines()
+                .get(0)
+                .order())
         .isEqualTo(Order.NONE);
   }
 
