@@ -1,21 +1,23 @@
 package org.labelstream.job.sql;
 
+import java.io.IOException;
+import java.io.ObjectInputStream;
 import java.util.Collection;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
-import org.apache.flink.table.data.GenericRowData;
+import java.util.function.Supplier;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.functions.AsyncPredictFunction;
 import org.apache.flink.table.functions.FunctionContext;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.PipelineException;
 import org.labelstream.operator.Predictor;
+import org.labelstream.operator.RequiredEngine;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.TextEvent;
-import org.labelstream.schedule.Lane;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -32,6 +34,7 @@ public final class PredictFunction extends AsyncPredictFunction {
 
   private transient Predictor predictor;
   private transient Set<Answer> inFlight;
+  private transient FewInFlight few;
   private transient volatile Throwable failure;
 
   PredictFunction(InferenceSettings settings, Inputs inputs, Outputs outputs, OnError onError) {
@@ -41,43 +44,49 @@ public final class PredictFunction extends AsyncPredictFunction {
     this.onError = onError;
   }
 
+  /** Its fields need the engine, which may be another here, or none. */
+  private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
+    RequiredEngine.check();
+    in.defaultReadObject();
+  }
+
   @Override
   public void open(FunctionContext context) throws Exception {
     inFlight = ConcurrentHashMap.newKeySet();
-    predictor = Predictor.open(settings, context.getMetricGroup(), this::failed);
-  }
-
-  /** Flink's own would put the row's texts into the message of a failure, and so into the log. */
-  @Override
-  public void eval(CompletableFuture<Collection<RowData>> future, Object... row) {
-    predict(GenericRowData.of(row), future);
+    few = new FewInFlight();
+    predictor =
+        Predictor.open(settings, outputs.explaining(), context.getMetricGroup(), this::failed);
   }
 
   @Override
   public CompletableFuture<Collection<RowData>> asyncPredict(RowData row) {
     CompletableFuture<Collection<RowData>> future = new CompletableFuture<>();
-    predict(row, future);
-    return future;
-  }
-
-  private void predict(RowData row, CompletableFuture<Collection<RowData>> future) {
     TextEvent event = inputs.event(row);
     if (event == null) {
       future.complete(List.of(outputs.nulls()));
-      return;
+      return future;
     }
     Answer answer = new Answer(future);
     inFlight.add(answer); // before the look at failure, which is set before the look at these
+    if (few.isCertain(inFlight.size())) {
+      LOG.warn(FewInFlight.told(settings.pipeline()));
+    }
     Throwable failed = failure;
     if (failed != null) {
       answer.fail(cannotGoOn(failed));
-    } else {
-      predictor.predict(event, answer);
+      return future;
     }
+    try {
+      predictor.predict(event, answer);
+    } catch (InterruptedException e) {
+      // The task ends. The row is in its checkpoint and will run again.
+      Thread.currentThread().interrupt();
+    }
+    return future;
   }
 
   /** Brings an answer back to Flink. */
-  private final class Answer implements Lane.Answer {
+  private final class Answer implements Predictor.Answer {
     private final CompletableFuture<Collection<RowData>> future;
 
     Answer(CompletableFuture<Collection<RowData>> future) {
@@ -90,9 +99,18 @@ public final class PredictFunction extends AsyncPredictFunction {
     }
 
     @Override
+    public void unexplained(Prediction prediction, DeadLetter why) {
+      answer(why, () -> outputs.row(prediction, why, predictor.version()));
+    }
+
+    @Override
     public void rejected(DeadLetter letter) {
+      answer(letter, () -> outputs.row(letter, predictor.version()));
+    }
+
+    private void answer(DeadLetter letter, Supplier<RowData> row) {
       switch (onError) {
-        case NULL -> answer(List.of(outputs.row(letter, predictor.version())));
+        case NULL -> answer(List.of(row.get()));
         case DROP -> answer(List.of());
         case FAIL ->
             fail(
@@ -109,8 +127,7 @@ public final class PredictFunction extends AsyncPredictFunction {
     }
 
     void fail(Exception cause) {
-      inFlight.remove(this);
-      future.completeExceptionally(cause);
+      answer(List.of(FailingRow.of(cause)));
     }
 
     private void answer(List<RowData> rows) {
