@@ -33,8 +33,7 @@ final class FewInFlight {
         + model
         + " gets "
         + DEFAULT
-        + " rows at a time, as Flink has it by default, so its batches are small: on two cores that"
-        + " gives FIGURE of the throughput of 256. SET"
+        + " rows at a time, as Flink has it by default, so its batches are small. SET"
         + " 'table.exec.async-ml-predict.max-concurrent-operations' = '256', or add the argument"
         + " MAP['max-concurrent-operations', '256'] to ML_PREDICT";
   }

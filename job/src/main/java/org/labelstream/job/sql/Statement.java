@@ -42,7 +42,7 @@ final class Statement {
     SqlOptions options = new SqlOptions(given, problems);
     String model = resolved(options.get(SqlOptions.MODEL));
     ModelFolder.Verify verify = options.get(SqlOptions.VERIFY);
-    String pinned = options.get(SqlOptions.SHA256);
+    String pinned = options.sha256();
     InferenceSettings settings = null;
     Inputs inputs = null;
     Outputs outputs = null;

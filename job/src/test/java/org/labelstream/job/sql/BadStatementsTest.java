@@ -46,7 +46,7 @@ class BadStatementsTest {
           missing folder       | text STRING | label STRING | 'model'='no/such/folder' | txt | no/such/folder does not exist
           not a model folder   | text STRING | label STRING | 'model'='src' | txt | src
           unknown scheme       | text STRING | label STRING | 'model'='s4://bucket/model' | txt | s4
-          another folder       | text STRING | label STRING | 'model'='@sentiment', 'model-sha256'='00' | txt | 00
+          another folder       | text STRING | label STRING | 'model'='@sentiment', 'model-sha256'='00' | txt | option model-sha256 is '00', but must be the 64 hex digits of the folder's SHA-256
           unknown option       | text STRING | label STRING | 'model'='@sentiment', 'topk'='2' | txt | there is no option topk: did you mean top_k?
           misspelt option      | text STRING | label STRING | 'model'='@sentiment', 'batch.max-token'='2' | txt | there is no option batch.max-token: did you mean batch.max-tokens?
           on-error             | text STRING | label STRING | 'model'='@sentiment', 'on-error'='ignore' | txt | option on-error is 'ignore', but must be one of null, drop, fail
@@ -59,7 +59,7 @@ class BadStatementsTest {
           another task's       | text STRING | label STRING | 'model'='@sentiment', 'max_answer_len'='3' | txt | there is no option max_answer_len: known are
           input's type         | text INT | label STRING | 'model'='@sentiment' | num | INPUT column text is INT, but must be STRING
           unknown input        | text STRING, text_par STRING | label STRING | 'model'='@sentiment' | txt, txt | there is no INPUT column text_par for sequence_classification: did you mean text_pair?
-          needs two inputs     | text STRING | answer STRING | 'model'='@answers' | txt | question_answering needs the INPUT column context: add context STRING
+          needs two inputs     | question STRING | answer STRING | 'model'='@answers' | txt | question_answering needs the INPUT column context: add context STRING
           unknown output       | text STRING | lable STRING | 'model'='@sentiment' | txt | there is no OUTPUT column lable of sequence_classification: did you mean label?
           another task's output | text STRING | label STRING | 'model'='@entities' | txt | there is no OUTPUT column label of token_classification:
           text as number       | text STRING | label INT | 'model'='@sentiment' | txt | OUTPUT column label is INT, but must be STRING, VARCHAR or CHAR
@@ -80,7 +80,7 @@ class BadStatementsTest {
     assertThat(refusal(input, output, "'provider'='labelstream', " + with, columns))
         .startsWith("Model m cannot be used: ")
         .contains(expected)
-        .doesNotContain("; ")
+        .doesNotContain("\n")
         .endsWith(".");
   }
 
@@ -98,7 +98,6 @@ class BadStatementsTest {
           """)
   void isRefusedByFlink(
       String name, String input, String output, String with, String columns, String expected) {
-    System.out.println(refusal(input, output, with, columns));
     assertThat(refusal(input, output, with, columns)).contains(expected);
   }
 
