@@ -1,6 +1,5 @@
 package org.labelstream.operator;
 
-import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -12,9 +11,6 @@ import java.util.function.UnaryOperator;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.engine.EngineException;
-import org.labelstream.engine.LoadedModel;
-import org.labelstream.explain.LayerIntegratedGradients;
-import org.labelstream.explain.Quadrature;
 import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
@@ -25,10 +21,8 @@ import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.result.RedactSettings;
 import org.labelstream.result.Redaction;
-import org.labelstream.schedule.BatchPolicy;
 import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
-import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Threads;
 import org.labelstream.schedule.ThrottledLog;
 import org.slf4j.Logger;
@@ -45,25 +39,16 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private static final Logger LOG = LoggerFactory.getLogger(ExplainFunction.class);
   private static final ThrottledLog THROTTLED = new ThrottledLog(LOG);
 
-  /** A step costs two forwards, and a batch of this many times the tokens runs fastest. */
-  private static final int BATCH_FACTOR = 2;
-
-  /** An explanation is so much more work than a label that its timeout is so much longer. */
-  private static final int TIMEOUT_FACTOR = 10;
-
   private final ExplainSettings explaining;
   private final OutputRecords outputs;
 
   private transient LeasedModel explained;
-  private transient LoadedModel model;
   private transient AtomicInteger owed;
 
   /** A thread of its own: the first explanation may load a module, which nobody else waits for. */
   private transient ExecutorService thread;
 
-  private transient LoadedModel gradients;
-  private transient volatile Lane lane;
-  private transient LayerIntegratedGradients explainer;
+  private transient volatile Explainer explainer;
   private transient String unloadable;
 
   /**
@@ -84,19 +69,18 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
   @Override
   List<Lane> lanes() {
-    Lane one = lane;
-    return one == null ? List.of() : List.of(one);
+    Explainer open = explainer;
+    return open == null ? List.of() : List.of(open.lane());
   }
 
   @Override
   void start() {
     outputs.log().open();
     explained = leased.get(0);
-    model = explained.model();
     owed = new AtomicInteger();
     thread = Executors.newSingleThreadExecutor(run -> Threads.daemon("labelstream-explain", run));
     metrics.gauge("explanations_owed", owed::get);
-    if (model.folder().manifest().explain() == null) {
+    if (explained.folder().manifest().explain() == null) {
       LOG.warn(
           "Pipeline {}: {} has no methods for explanations, so each that is asked for is refused",
           settings.pipeline(),
@@ -112,57 +96,27 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     if (unloadable != null) {
       throw new EngineException(unloadable); // once is enough: each try holds up all that are owed
     }
-    Quadrature quadrature =
-        explaining.steps() == null
-            ? Quadrature.gaussPatterson()
-            : Quadrature.gaussLegendre(explaining.steps());
-    BatchPolicy labels = settings.batch().policy(model.onGpu());
-    BatchPolicy policy =
-        new BatchPolicy(
-            BATCH_FACTOR * Math.min(labels.maxTokens(), Integer.MAX_VALUE / BATCH_FACTOR),
-            labels.lookAhead(),
-            labels.maxAge(),
-            Duration.ZERO);
-    Duration timeout = settings.timeout().multipliedBy(TIMEOUT_FACTOR);
-    if (model.folder().manifest().explain() != null) {
-      gradients = model.leaseForGradients();
-    }
-    LayerIntegratedGradients method =
-        new LayerIntegratedGradients(explained.task(), gradients, quadrature);
-    lane =
-        open(
-            method,
-            model,
-            new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
-    explainer = method;
+    explainer =
+        Explainer.open(
+            settings,
+            explaining.steps(),
+            explaining.share(),
+            explained.model(),
+            explained.task(),
+            (rows, how) -> open(rows, explained.model(), how));
   }
 
   @Override
   void stop() {
     try {
-      stopExplaining();
+      if (explainer != null) {
+        explainer.close();
+      }
     } finally {
       outputs.log().close();
       if (thread != null) {
         thread.shutdown();
       }
-    }
-  }
-
-  private void stopExplaining() {
-    boolean stuck = false;
-    if (lane != null) {
-      lane.close();
-      stuck = lane.isStuck();
-    }
-    if (stuck) {
-      model.abandon();
-    }
-    if (gradients != null) {
-      if (stuck) {
-        gradients.abandon();
-      }
-      gradients.close();
     }
   }
 
@@ -207,8 +161,9 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
                 + " send it again");
       }
       startExplaining();
-      lane.submit(
-          explainer.plan(decoded.event(), parametersOf(explained, decoded.event().parameters())),
+      explainer.explain(
+          decoded.event(),
+          parametersOf(explained, decoded.event().parameters()),
           completion);
     } catch (RejectedRecordException e) {
       completion.rejected(e.letter());
@@ -287,8 +242,8 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     private byte[] value(Map<String, Object> fields) {
       return decoded.explained(
           explained.type().name(),
-          model.folder().name(),
-          model.folder().version(),
+          explained.folder().name(),
+          explained.folder().version(),
           redaction == null ? fields : redaction.explained(fields),
           redaction == null ? UnaryOperator.identity() : redaction.rewriting());
     }

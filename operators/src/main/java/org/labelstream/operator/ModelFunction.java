@@ -22,6 +22,7 @@ import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.InFlightBudget;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
@@ -118,8 +119,16 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   /** What a record may hold between its arrival and its going out, in bytes. */
   final long inFlightBytes(SourceRecord record) {
-    long length = record.value() == null ? 0 : record.value().length;
-    return COST_PER_RECORD + COST_PER_BYTE * length * models.size();
+    return inFlightBytes(length(record), models.size());
+  }
+
+  /** What a value of so many bytes may hold with so many models, in bytes. */
+  static long inFlightBytes(long length, int models) {
+    return COST_PER_RECORD + COST_PER_BYTE * length * models;
+  }
+
+  private static int length(SourceRecord record) {
+    return record.value() == null ? 0 : record.value().length;
   }
 
   /** Whether a record for which there is no memory is given up, and does not wait for it. */
@@ -263,15 +272,20 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
    * @throws RejectedRecordException with the bound
    */
   final void checkFits(SourceRecord record) throws RejectedRecordException {
-    long limit = runtime().inFlight().limit();
-    if (inFlightBytes(record) > limit) {
+    checkFits(length(record), models.size(), runtime().inFlight());
+  }
+
+  static void checkFits(long length, int models, InFlightBudget budget)
+      throws RejectedRecordException {
+    long limit = budget.limit();
+    if (inFlightBytes(length, models) > limit) {
       throw new RejectedRecordException(
           ErrorCode.TOO_LARGE,
           Stage.DECODE,
           "a value of "
-              + record.value().length
+              + length
               + " bytes may hold "
-              + mebibytes(inFlightBytes(record))
+              + mebibytes(inFlightBytes(length, models))
               + " while it is labelled, but all texts in flight on this TaskManager together may hold "
               + mebibytes(limit)
               + ": shorten it, or give the TaskManager more heap (or raise labelstream.in-flight-bytes)");

@@ -1,18 +1,23 @@
 package org.labelstream.job.sql;
 
 import java.io.Serializable;
+import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.apache.flink.table.data.DecimalData;
 import org.apache.flink.table.data.GenericArrayData;
 import org.apache.flink.table.data.GenericMapData;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.types.logical.ArrayType;
+import org.apache.flink.table.types.logical.CharType;
+import org.apache.flink.table.types.logical.DecimalType;
 import org.apache.flink.table.types.logical.LogicalType;
+import org.apache.flink.table.types.logical.LogicalTypeRoot;
 import org.apache.flink.table.types.logical.MapType;
 import org.apache.flink.table.types.logical.RowType;
 import org.apache.flink.table.types.logical.VarCharType;
@@ -21,6 +26,9 @@ import org.labelstream.task.FieldType;
 
 /** Makes Flink's internal data of a value of a prediction. A null stays null. */
 sealed interface ColumnWriter extends Serializable {
+
+  /** How many digits the largest count may have. */
+  int DIGITS = 10;
 
   /** What the objects of a list hold. */
   Map<String, Map<String, FieldType>> OBJECTS =
@@ -58,7 +66,7 @@ sealed interface ColumnWriter extends Serializable {
         return StringData.fromString((String) value);
       }
     },
-    /** By its digits, so that it is the number that a labelled record has in JSON. */
+    /** By its digits, so that a score is the number that a labelled record has in JSON. */
     DOUBLE {
       @Override
       Object of(Object value) {
@@ -95,6 +103,47 @@ sealed interface ColumnWriter extends Serializable {
     @Override
     public Object write(Object value) {
       return value == null ? null : of(value);
+    }
+  }
+
+  /**
+   * A text of at most so many characters: what is longer is cut, as by {@code CAST}.
+   *
+   * @param padded whether a shorter one is filled up with blanks
+   */
+  record Cut(int length, boolean padded) implements ColumnWriter {
+    @Override
+    public Object write(Object value) {
+      if (value == null) {
+        return null;
+      }
+      String text = (String) value;
+      int characters = text.codePointCount(0, text.length());
+      String cut =
+          characters > length ? text.substring(0, text.offsetByCodePoints(0, length)) : text;
+      return StringData.fromString(
+          padded && characters < length ? cut + " ".repeat(length - characters) : cut);
+    }
+  }
+
+  /** A whole number as a decimal. */
+  record Whole(int precision, int scale) implements ColumnWriter {
+    @Override
+    public Object write(Object value) {
+      return value == null
+          ? null
+          : DecimalData.fromBigDecimal(
+              BigDecimal.valueOf(((Number) value).longValue()), precision, scale);
+    }
+  }
+
+  /** A list of values as an array. */
+  record Items(ColumnWriter item) implements ColumnWriter {
+    @Override
+    public Object write(Object value) {
+      return value == null
+          ? null
+          : new GenericArrayData(((List<?>) value).stream().map(item::write).toArray());
     }
   }
 
@@ -144,36 +193,73 @@ sealed interface ColumnWriter extends Serializable {
   static Optional<ColumnWriter> of(
       String column, FieldType field, LogicalType declared, List<String> problems) {
     Optional<ColumnWriter> writer =
-        field == FieldType.OBJECTS
-            ? objects(column, declared, problems)
-            : scalar(field, declared).map(scalar -> scalar);
+        field == FieldType.OBJECTS ? objects(column, declared, problems) : scalar(field, declared);
     if (writer.isEmpty() && !(field == FieldType.OBJECTS && isArrayOfRows(declared))) {
-      problems.add(
-          "OUTPUT column "
-              + column
-              + " is "
-              + declared.asSummaryString()
-              + ", but must be "
-              + fitting(column, field));
+      problems.add(misfit(column, declared, fitting(column, field)));
     }
     return writer;
   }
 
-  private static Optional<Scalar> scalar(FieldType field, LogicalType declared) {
+  /** How a list of a field's values is written into a column, likewise. */
+  static Optional<ColumnWriter> ofList(
+      String column, FieldType items, LogicalType declared, List<String> problems) {
+    Optional<ColumnWriter> writer =
+        declared instanceof ArrayType array
+            ? scalar(items, array.getElementType()).map(Items::new)
+            : Optional.empty();
+    if (writer.isEmpty()) {
+      problems.add(
+          misfit(
+              column, declared, "ARRAY<" + (items == FieldType.TEXT ? "STRING" : "FLOAT") + ">"));
+    }
+    return writer;
+  }
+
+  private static String misfit(String column, LogicalType declared, String fitting) {
+    return "OUTPUT column "
+        + column
+        + " is "
+        + declared.copy(true).asSummaryString()
+        + ", but must be "
+        + fitting;
+  }
+
+  private static Optional<ColumnWriter> scalar(FieldType field, LogicalType declared) {
     return Optional.ofNullable(
-        switch (declared.getTypeRoot()) {
-          case VARCHAR ->
-              field == FieldType.TEXT
-                      && ((VarCharType) declared).getLength() == VarCharType.MAX_LENGTH
-                  ? Scalar.STRING
-                  : null;
-          case DOUBLE -> field == FieldType.NUMBER ? Scalar.DOUBLE : null;
-          case FLOAT -> field == FieldType.NUMBER ? Scalar.FLOAT : null;
-          case INTEGER -> field == FieldType.COUNT ? Scalar.INT : null;
-          case BIGINT -> field == FieldType.COUNT ? Scalar.BIGINT : null;
-          case BOOLEAN -> field == FieldType.FLAG ? Scalar.BOOLEAN : null;
-          default -> null;
+        switch (field) {
+          case TEXT -> text(declared);
+          case NUMBER ->
+              switch (declared.getTypeRoot()) {
+                case DOUBLE -> Scalar.DOUBLE;
+                case FLOAT -> Scalar.FLOAT;
+                default -> null;
+              };
+          case COUNT ->
+              switch (declared.getTypeRoot()) {
+                case INTEGER -> Scalar.INT;
+                case BIGINT -> Scalar.BIGINT;
+                case DOUBLE -> Scalar.DOUBLE;
+                case DECIMAL -> whole((DecimalType) declared);
+                default -> null;
+              };
+          case FLAG -> declared.is(LogicalTypeRoot.BOOLEAN) ? Scalar.BOOLEAN : null;
+          case OBJECTS -> null;
         });
+  }
+
+  private static ColumnWriter text(LogicalType declared) {
+    if (declared instanceof VarCharType text) {
+      return text.getLength() == VarCharType.MAX_LENGTH
+          ? Scalar.STRING
+          : new Cut(text.getLength(), false);
+    }
+    return declared instanceof CharType text ? new Cut(text.getLength(), true) : null;
+  }
+
+  private static ColumnWriter whole(DecimalType declared) {
+    return declared.getPrecision() - declared.getScale() < DIGITS
+        ? null
+        : new Whole(declared.getPrecision(), declared.getScale());
   }
 
   private static Optional<ColumnWriter> objects(
@@ -210,7 +296,7 @@ sealed interface ColumnWriter extends Serializable {
                 + inner.getName()
                 + " of OUTPUT column "
                 + column
-                + " is NOT NULL: leave it out");
+                + " is NOT NULL, but may be null: leave NOT NULL out");
       }
       Optional<ColumnWriter> writer =
           of(column + "." + inner.getName(), field, inner.getType(), problems);
@@ -227,9 +313,9 @@ sealed interface ColumnWriter extends Serializable {
 
   private static String fitting(String column, FieldType field) {
     return switch (field) {
-      case TEXT -> "STRING";
+      case TEXT -> "STRING, VARCHAR or CHAR";
       case NUMBER -> "DOUBLE or FLOAT";
-      case COUNT -> "INT or BIGINT";
+      case COUNT -> "INT, BIGINT, DOUBLE or DECIMAL(10, 0)";
       case FLAG -> "BOOLEAN";
       case OBJECTS ->
           "ARRAY<ROW<…>> of some of "

@@ -10,6 +10,7 @@ import java.util.TreeSet;
 import org.apache.flink.table.catalog.Column;
 import org.apache.flink.table.catalog.ResolvedSchema;
 import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.types.logical.LogicalType;
 import org.apache.flink.table.types.logical.LogicalTypeFamily;
 import org.labelstream.model.Names;
 import org.labelstream.record.TextEvent;
@@ -19,8 +20,9 @@ import org.labelstream.task.TaskType;
  * Which column of a row is which text of an event.
  *
  * @param places the columns' places by the field's name
+ * @param nullable whether a text that the task needs may be null
  */
-record Inputs(HashMap<String, Integer> places) implements Serializable {
+record Inputs(HashMap<String, Integer> places, boolean nullable) implements Serializable {
 
   private static final String OPTIONAL = "text_pair";
 
@@ -38,6 +40,7 @@ record Inputs(HashMap<String, Integer> places) implements Serializable {
         columns.size() == 1
             && needed.size() == 1
             && !type.fields().contains(columns.get(0).getName());
+    boolean nullable = false;
     List<String> unknown = new ArrayList<>();
     for (int i = 0; i < columns.size(); i++) {
       Column column = columns.get(i);
@@ -47,12 +50,14 @@ record Inputs(HashMap<String, Integer> places) implements Serializable {
         continue;
       }
       places.put(name, i);
-      if (!column.getDataType().getLogicalType().is(LogicalTypeFamily.CHARACTER_STRING)) {
+      LogicalType declared = column.getDataType().getLogicalType();
+      nullable |= declared.isNullable() && !name.equals(OPTIONAL);
+      if (!declared.is(LogicalTypeFamily.CHARACTER_STRING)) {
         problems.add(
             "INPUT column "
                 + column.getName()
                 + " is "
-                + column.getDataType().getLogicalType().asSummaryString()
+                + declared.copy(true).asSummaryString()
                 + ", but must be STRING");
       }
     }
@@ -70,7 +75,7 @@ record Inputs(HashMap<String, Integer> places) implements Serializable {
         problems.add(type.name() + " needs the INPUT column " + name + ": add " + name + " STRING");
       }
     }
-    return new Inputs(places);
+    return new Inputs(places, nullable);
   }
 
   /** A row's event, or null where a text that the task needs is null. */

@@ -1,38 +1,29 @@
 package org.labelstream.job.sql;
 
+import java.io.IOException;
+import java.io.ObjectInputStream;
 import java.util.Collection;
-import java.util.List;
-import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentHashMap;
-import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.functions.AsyncPredictFunction;
 import org.apache.flink.table.functions.FunctionContext;
 import org.labelstream.operator.InferenceSettings;
-import org.labelstream.operator.PipelineException;
-import org.labelstream.operator.Predictor;
-import org.labelstream.record.DeadLetter;
-import org.labelstream.record.Prediction;
-import org.labelstream.record.TextEvent;
-import org.labelstream.schedule.Lane;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
+import org.labelstream.operator.RequiredEngine;
 
-/** {@code ML_PREDICT} over a model of this process. Public, for Flink's generated code calls it. */
+/**
+ * {@code ML_PREDICT} over a model of this process. Public, for Flink's generated code calls it.
+ * What needs the engine's classes is in {@link RowPredictor}: this one is there before the engine
+ * has been looked for.
+ */
 public final class PredictFunction extends AsyncPredictFunction {
   private static final long serialVersionUID = 1L;
-
-  private static final Logger LOG = LoggerFactory.getLogger(PredictFunction.class);
 
   private final InferenceSettings settings;
   private final Inputs inputs;
   private final Outputs outputs;
   private final OnError onError;
 
-  private transient Predictor predictor;
-  private transient Set<Answer> inFlight;
-  private transient volatile Throwable failure;
+  private transient RowPredictor rows;
 
   PredictFunction(InferenceSettings settings, Inputs inputs, Outputs outputs, OnError onError) {
     this.settings = settings;
@@ -41,100 +32,25 @@ public final class PredictFunction extends AsyncPredictFunction {
     this.onError = onError;
   }
 
-  @Override
-  public void open(FunctionContext context) throws Exception {
-    inFlight = ConcurrentHashMap.newKeySet();
-    predictor = Predictor.open(settings, context.getMetricGroup(), this::failed);
+  private void readObject(ObjectInputStream in) throws IOException, ClassNotFoundException {
+    RequiredEngine.check();
+    in.defaultReadObject();
   }
 
-  /** Flink's own would put the row's texts into the message of a failure, and so into the log. */
   @Override
-  public void eval(CompletableFuture<Collection<RowData>> future, Object... row) {
-    predict(GenericRowData.of(row), future);
+  public void open(FunctionContext context) throws Exception {
+    rows = new RowPredictor(settings, inputs, outputs, onError, context.getMetricGroup());
   }
 
   @Override
   public CompletableFuture<Collection<RowData>> asyncPredict(RowData row) {
-    CompletableFuture<Collection<RowData>> future = new CompletableFuture<>();
-    predict(row, future);
-    return future;
-  }
-
-  private void predict(RowData row, CompletableFuture<Collection<RowData>> future) {
-    TextEvent event = inputs.event(row);
-    if (event == null) {
-      future.complete(List.of(outputs.nulls()));
-      return;
-    }
-    Answer answer = new Answer(future);
-    inFlight.add(answer); // before the look at failure, which is set before the look at these
-    Throwable failed = failure;
-    if (failed != null) {
-      answer.fail(cannotGoOn(failed));
-    } else {
-      predictor.predict(event, answer);
-    }
-  }
-
-  /** Brings an answer back to Flink. */
-  private final class Answer implements Lane.Answer {
-    private final CompletableFuture<Collection<RowData>> future;
-
-    Answer(CompletableFuture<Collection<RowData>> future) {
-      this.future = future;
-    }
-
-    @Override
-    public void predicted(Prediction prediction) {
-      answer(List.of(outputs.row(prediction, predictor.version())));
-    }
-
-    @Override
-    public void rejected(DeadLetter letter) {
-      switch (onError) {
-        case NULL -> answer(List.of(outputs.row(letter, predictor.version())));
-        case DROP -> answer(List.of());
-        case FAIL ->
-            fail(
-                new PipelineException(
-                    "The model "
-                        + settings.pipeline()
-                        + " could not label a row ("
-                        + letter.code().wireName()
-                        + "): "
-                        + letter.message()
-                        + ". Mend the row, or set 'on-error' = 'null'",
-                    null));
-      }
-    }
-
-    void fail(Exception cause) {
-      inFlight.remove(this);
-      future.completeExceptionally(cause);
-    }
-
-    private void answer(List<RowData> rows) {
-      inFlight.remove(this);
-      future.complete(rows);
-    }
-  }
-
-  /** Fails the job: something went wrong for which no row is to blame. */
-  private void failed(Throwable cause) {
-    LOG.error("The model {} cannot go on", settings.pipeline(), cause);
-    failure = cause;
-    inFlight.forEach(answer -> answer.fail(cannotGoOn(cause)));
-  }
-
-  private PipelineException cannotGoOn(Throwable cause) {
-    return new PipelineException(
-        "The model " + settings.pipeline() + " cannot go on: " + cause, cause);
+    return rows.predict(row);
   }
 
   @Override
   public void close() {
-    if (predictor != null) {
-      predictor.close();
+    if (rows != null) {
+      rows.close();
     }
   }
 }

@@ -126,6 +126,19 @@ final class SqlOptions {
     }
   }
 
+  /** The SHA-256 that the folder must have, in lower case, or null. */
+  String sha256() {
+    String given = get(SHA256);
+    if (given == null || given.matches("[0-9a-fA-F]{64}")) {
+      return given == null ? null : given.toLowerCase(Locale.ROOT);
+    }
+    problems.add(
+        "option model-sha256 is '"
+            + Names.shown(given)
+            + "', but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md computes");
+    return null;
+  }
+
   /** How rows are batched. */
   Batching batching() {
     Batching batching = new Batching(get(MAX_TOKENS), get(LOOK_AHEAD), get(MAX_AGE), get(LINGER));

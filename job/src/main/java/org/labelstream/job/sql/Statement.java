@@ -42,7 +42,7 @@ final class Statement {
     SqlOptions options = new SqlOptions(given, problems);
     String model = resolved(options.get(SqlOptions.MODEL));
     ModelFolder.Verify verify = options.get(SqlOptions.VERIFY);
-    String pinned = options.get(SqlOptions.SHA256);
+    String pinned = options.sha256();
     InferenceSettings settings = null;
     Inputs inputs = null;
     Outputs outputs = null;
@@ -69,7 +69,13 @@ final class Statement {
               lease.folder().sha256(),
               ResultSettings.DEFAULT);
       inputs = Inputs.of(type, input, problems);
-      outputs = Outputs.of(type, settings.parameters(), output, problems);
+      Outputs.Promise promise = new Outputs.Promise(!inputs.nullable(), onError);
+      outputs = Outputs.of(type, settings.parameters(), output, promise, problems);
+      if (outputs.explaining() && lease.folder().manifest().explain() == null) {
+        problems.add(
+            "OUTPUT has columns of an explanation, but the model was exported without the methods"
+                + " that explanations need: export its checkpoint again, or leave the columns out");
+      }
     } catch (IOException | InvalidModelException e) {
       problems.add(e.getMessage());
     }
