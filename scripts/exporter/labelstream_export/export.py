@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
 from dataclasses import replace
@@ -38,6 +39,7 @@ from labelstream_export.module import (
     position_limit,
     trace,
 )
+from labelstream_export.packed import pack
 from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
 from labelstream_export.reader import check_folder
@@ -192,18 +194,21 @@ def _write(
     vocabulary = model.get_input_embeddings().num_embeddings
     padding = padding_id(tokenizer, model)
     reduced = in_precision(model, precision)
+    run = copy.deepcopy(model) if reduced is model else reduced
 
     say(f"tracing {type(model).__name__}")
     lengths = [min(9, max_length), min(6, max_length)]
     if generates:
         generator = torch.Generator().manual_seed(SEED)
-        wrapper: Any = Step(reduced)
+        wrapper: Any = Step(run)
         examples = step_examples(wrapper, lengths, lengths[0] // 2, generator)
     else:
         pairs = task is QUESTION_ANSWERING
         rows = Rows(tokenizer, vocabulary, inputs, pairs, padding)
         examples = rows.batch(lengths)
-        wrapper = encoder_of(task, reduced, inputs, examples)
+        wrapper = encoder_of(task, run, inputs, examples)
+    if reduced is model:
+        pack(wrapper, examples)
     explain, explained, note = None, {}, {}
     if explanations and not generates:
         file = MODULE if reduced is model else TWIN
