@@ -200,7 +200,7 @@ java_environment() {
   export FLINK_CONF_DIR="$CLUSTER/conf"
   export DJL_CACHE_DIR="$CLUSTER/djl" # natives are unpacked here, not into the user's home
   # One thread for each of Labelstream's workers; glibc's arenas, one per thread, would look like a leak.
-  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1
+  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
   # oneDNN keeps what it has compiled for each shape of a batch: 1,024 of them by default, which takes an hour to fill.
   export ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-256}"
 }
@@ -217,7 +217,9 @@ start_taskmanager() {
   local name="taskmanager-$1"
   java_environment
   java_options "$name"
+  # glibc keeps what tensors of many sizes leave free between them, unless it is told to give it back (Java 17.0.9 and later).
   start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xms${HEAP}m" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
+    -XX:+IgnoreUnrecognizedVMOptions -XX:TrimNativeHeapInterval=10000 \
     "-XX:MaxDirectMemorySize=$((FRAMEWORK_OFF_HEAP + TASK_OFF_HEAP + NETWORK))m" "${OPTIONS[@]}" \
     org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$CLUSTER/conf"
 }
