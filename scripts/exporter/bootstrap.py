@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 9), (3, 13)  # what the pinned torch is built for
-USAGE = "usage: bootstrap.py [--dev] [--bench] -- COMMAND ARGS...   (COMMAND: python, pytest, ruff, ...)"
+USAGE = "usage: bootstrap.py [--dev] [--bench] -- COMMAND ARGS...   (COMMAND: python, pytest, ...)"
 
 
 def say(line: str) -> None:
