@@ -43,7 +43,7 @@ STATE = Path(os.environ.get("LABELSTREAM_STATE") or REPOSITORY / ".labelstream")
 SHAPES: dict[str, PretrainedConfig] = {
     "bert": BertConfig(num_hidden_layers=6),
     "distilbert": DistilBertConfig(),
-    "tiny": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32),
+    "tiny": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32, initializer_range=0.5),
 }
 VOCABULARY = 30_000
 MAX_LENGTH = 512
