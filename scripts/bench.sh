@@ -7,6 +7,7 @@ set -euo pipefail
 usage() {
   cat <<'USAGE'
 Usage: scripts/bench.sh --offline [OPTION...]
+       scripts/bench.sh --identity [OPTION...]
        scripts/bench.sh --explanations [OPTION...]
        scripts/bench.sh --turns [--records N]
 
@@ -19,6 +20,11 @@ Usage: scripts/bench.sh --offline [OPTION...]
   --rounds N            how often each side is measured, the sides in turn (default: 2; after the first only the best
                         layout of each goes on)
   --json FILE           writes the figures to a file: [{"name", "value", "unit", "bound", "holds"}, ...]
+
+  --identity            records per second of everything but the model: records of 200 bytes, a module that returns a
+                        constant
+  --records N, --rounds N, --json FILE
+                        as above (default: 1,000,000 records after 300,000 to warm up, 2 rounds)
 
   --explanations        explanations per second against Captum: the same model, texts, steps and number of threads
   --shape SHAPE         bert (the default: 6 layers, 66 million weights) or distilbert, with random weights, made from a
@@ -35,7 +41,7 @@ Usage: scripts/bench.sh --offline [OPTION...]
 Prints a table, with the bound of each ratio and whether it holds; the exit status is 0 either way. Takes about a
 quarter of an hour on two cores, which should have nothing else to do: measurements under which others took of the
 cores are repeated. The first time, what Captum needs is installed into the exporter's virtual environment, and what
-the offline bench needs into one of its own, .labelstream/bench/venv (or the one that $LABELSTREAM_BENCH_VENV names).
+the others need into one of their own, .labelstream/bench/venv (or the one that $LABELSTREAM_BENCH_VENV names).
 Broker and cluster are its own, on free ports; their state is in .labelstream/bench.
 USAGE
 }
@@ -50,7 +56,7 @@ while [ $# -gt 0 ]; do
       exit 0
       ;;
     --explanations) mode=explanations ;;
-    --offline) mode=offline ;;
+    --offline | --identity) mode="${1#--}" ;;
     --turns) mode=turns ;;
     --records)
       [ $# -ge 2 ] || misuse "$1 needs a value"
@@ -67,7 +73,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$mode" ] || misuse "Say what to measure: --offline, --explanations or --turns"
+[ -n "$mode" ] || misuse "Say what to measure: --offline, --identity, --explanations or --turns"
 
 find_java
 if [ "$mode" = turns ]; then

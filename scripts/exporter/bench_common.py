@@ -285,14 +285,17 @@ def parser_of(mode: str, about: str | None) -> argparse.ArgumentParser:
     """The options that each bench has."""
     parser = argparse.ArgumentParser(prog=f"bench.sh --{mode}", description=about)
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--texts", type=Path, metavar="FILE")
     return parser
 
 
 def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Ends with a sentence where one of the shared options cannot be."""
-    if options.texts and not options.texts.is_file():
-        parser.error(f"there is no file {options.texts}")
+    for name in ("records", "rounds", "threads"):
+        if getattr(options, name, 1) < 1:
+            parser.error(f"--{name} must be at least 1")
+    texts = getattr(options, "texts", None)
+    if texts and not texts.is_file():
+        parser.error(f"there is no file {texts}")
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"there is no folder for {options.json}: make it")
 

@@ -309,12 +309,11 @@ def report(phases: dict[str, list[Phase]]) -> list[dict[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the tables, and writes the JSON file."""
     parser = parser_of("explanations", __doc__)
+    parser.add_argument("--texts", type=Path, metavar="FILE")
     parser.add_argument("--model", type=Path, metavar="MODEL_FOLDER")
     parser.add_argument("--threads", type=int, metavar="N", default=cores())
     parser.add_argument("--shape", choices=SHAPES, default="bert")
     options = parser.parse_args(arguments)
-    if options.threads < 1:
-        parser.error("--threads must be at least 1")
     if options.model and not (options.model / "labelstream.json").is_file():
         parser.error(
             f"{options.model} is no model folder: give one, such as model-assets/sentiment"

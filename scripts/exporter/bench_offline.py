@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -241,6 +242,7 @@ def run(texts: Sequence[str], precisions: Sequence[str], records: int, rounds: i
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the tables, and writes the JSON file."""
     parser = parser_of("offline", __doc__)
+    parser.add_argument("--texts", type=Path, metavar="FILE")
     parser.add_argument("--precisions", metavar="LIST", default="fp32,int8")
     parser.add_argument("--records", type=int, metavar="N", default=RECORDS)
     parser.add_argument("--rounds", type=int, metavar="N", default=ROUNDS)
@@ -250,9 +252,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for precision in precisions:
         if precision not in PRECISIONS:
             parser.error(f"there is no precision {precision}: give some of {','.join(PRECISIONS)}")
-    for name in ("records", "rounds"):
-        if getattr(options, name) < 1:
-            parser.error(f"--{name} must be at least 1")
     logging.set_verbosity_error()
     texts = read_texts(options.texts, TEXTS)
     if not texts:
