@@ -28,7 +28,6 @@ from bench_common import (
     STATE,
     Phase,
     Stopwatch,
-    bench_checkpoint,
     bench_model,
     cores,
     made_once,
@@ -44,7 +43,7 @@ CALIBRATION_TEXTS = 128
 
 # Takes token ids and the mask, int64 [rows, tokens], and gives logits [rows, labels].
 Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
-Label = Callable[[Sequence[str]], list[int]]
+Label = Callable[[Sequence[Any]], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -333,11 +332,27 @@ def _sources(checkpoint: Path) -> list[Path]:
 class Running:
     """An engine in a process of its own, to be used in a ``with``."""
 
-    def __init__(self, engine: Engine, layout: Layout, texts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        layout: Layout,
+        checkpoint: Path,
+        work: Sequence[Any],
+        warm: Sequence[Any],
+    ) -> None:
+        """Starts it.
+
+        Args:
+            engine: which.
+            layout: how it shares the cores out.
+            checkpoint: the Hugging Face folder.
+            work: the texts, or whatever else the engine takes.
+            warm: some of them, for it to warm up with.
+        """
         self.name = f"{engine.name}, {layout}"
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        arguments = (engine, layout, list(texts), theirs)
+        arguments = (engine, layout, checkpoint, list(work), list(warm), theirs)
         self.process = context.Process(target=_serve, args=arguments, daemon=True)
         self.process.start()
         theirs.close()
@@ -354,7 +369,7 @@ class Running:
             self.process.kill()
 
     def measure(self) -> Phase:
-        """Labels the texts, as often as it takes; the results are the labels and how often."""
+        """Does its work, as often as it takes; the results are what came of it and how often."""
         watch = Stopwatch([self.pid], cores())
         self.pipe.send("go")
         return watch.stop(self._receive())
@@ -373,22 +388,23 @@ class EngineError(Exception):
     """An engine cannot be measured; the message says why."""
 
 
-def _serve(engine: Engine, layout: Layout, texts: list[str], pipe: Any) -> None:
+def _serve(
+    engine: Engine, layout: Layout, checkpoint: Path, work: list[Any], warm: list[Any], pipe: Any
+) -> None:
     logging.set_verbosity_error()
     try:
         torch.set_num_threads(layout.threads)
-        label = engine.make(bench_checkpoint("distilbert"), engine.setting, layout)
-        some = sorted(texts, key=len)[:: max(1, len(texts) // 64)]
+        do = engine.make(checkpoint, engine.setting, layout)
         end = time.perf_counter() + WARM_UP_SECONDS
         while time.perf_counter() < end:
-            label(some)
+            do(warm)
         pipe.send(("warm", None))
         while pipe.recv() == "go":
             start = time.perf_counter()
-            labels, times = label(texts), 1
+            results, times = do(work), 1
             while time.perf_counter() - start < AT_LEAST_SECONDS:
-                labels, times = label(texts), times + 1
-            pipe.send(("labels", (labels, times)))
+                results, times = do(work), times + 1
+            pipe.send(("done", (results, times)))
     except EOFError:  # nobody asks any more
         pass
     except Exception as failure:  # told in the table's place; another engine goes on
@@ -397,7 +413,7 @@ def _serve(engine: Engine, layout: Layout, texts: list[str], pipe: Any) -> None:
     sys.exit(0)
 
 
-def prepared(engine: Engine) -> Iterator[str]:
+def prepared(engine: Engine, checkpoint: Path) -> Iterator[str]:
     """Makes the models of an engine, and gives a sentence where that cannot be."""
     makers: dict[Any, Callable[[Path], Path]] = {
         onnx_runtime: onnx_models,
@@ -407,6 +423,6 @@ def prepared(engine: Engine) -> Iterator[str]:
     if engine.make not in makers:
         return
     try:
-        makers[engine.make](bench_checkpoint("distilbert"))
+        makers[engine.make](checkpoint)
     except Exception as failure:
         yield f"{engine.name} is left out: {type(failure).__name__}: {failure}".splitlines()[0]

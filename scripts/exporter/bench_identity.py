@@ -40,7 +40,6 @@ from bench_kafka import Cluster, label_all
 from labelstream_export.export import MODULE
 
 RECORDS, WARM_UP, ROUNDS = 1_000_000, 300_000, 2
-PARTITIONS = 4
 BYTES = 200
 BOUND = 80_000
 
@@ -114,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         phases = [
             measure_undisturbed(
                 f"round {number}",
-                lambda: label_all(cluster, model, values, warm, partitions=PARTITIONS),
+                lambda: label_all(cluster, model, values, warm),
             )
             for number in range(1, options.rounds + 1)
         ]

@@ -28,6 +28,7 @@ from bench_common import REPOSITORY, Phase, Stopwatch, cores
 
 KAFKA, FLINK = (str(REPOSITORY / "scripts" / f"{name}-local.sh") for name in ("kafka", "flink"))
 PIPELINE = "bench"
+PARTITIONS = 4
 FIRST_OUTPUT_WITHIN, NEXT_OUTPUT_WITHIN = 300, 120  # seconds
 LOOK_EVERY = 0.05
 
@@ -117,93 +118,155 @@ class Cluster:
             sys.exit(f"bench: the job is {state}: see {self.state}/flink/log/taskmanager-1.log")
 
 
+class Pipeline:
+    """A job of one pipeline with topics of its own, to be used in a ``with``."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        model: Path,
+        *,
+        partitions: int = PARTITIONS,
+        parallelism: int = 1,
+        parameters: dict[str, Any] | None = None,
+    ) -> None:
+        """Makes the topics; the job is not there before ``start``.
+
+        Args:
+            cluster: where.
+            model: the model folder.
+            partitions: of the topics.
+            parallelism: of the pipeline.
+            parameters: those of the task.
+        """
+        from confluent_kafka import Producer
+
+        self.cluster, self.partitions = cluster, partitions
+        self.number, self.job, self.sent = next(cluster.jobs), "", 0
+        names = ("texts", "labels", "dead")
+        self.texts, self.labels, self.dead = (f"{name}-{self.number}" for name in names)
+        self.description = {
+            "name": PIPELINE,
+            "model": str(model),
+            "input": {"topic": self.texts, "start": "earliest"},
+            "output": {"topic": self.labels},
+            "dead-letters": {"topic": self.dead},
+            "parallelism": parallelism,
+            "parameters": parameters or {},
+        }
+        _create(cluster, [self.texts, self.labels, self.dead], partitions)
+        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 0})
+        self.consumer = _consumer(cluster)
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.consumer.close()
+        if self.job:
+            with contextlib.suppress(SystemExit):
+                self.cluster.cancel(self.job)
+
+    def start(self) -> None:
+        """Submits the job."""
+        self.job = self.cluster.submit(
+            {
+                "name": f"bench-{self.number}",
+                "pipelines": [self.description],
+                "kafka": {
+                    "common": {"bootstrap.servers": self.cluster.bootstrap},
+                    "consumer": {"group.id": f"bench-{self.number}"},
+                },
+            }
+        )
+
+    def send(self, values: Sequence[bytes]) -> None:
+        """Sends values, to one partition after another."""
+        for value in values:
+            self.producer.produce(self.texts, value, partition=self.sent % self.partitions)
+            self.sent += 1
+            if self.sent % 10_000 == 0:
+                self.producer.flush()  # so that its buffer does not fill up
+        if self.producer.flush(60):
+            sys.exit("bench: the broker does not take the texts: see its log")
+
+    def wait(self, count: int) -> None:
+        """Waits until so many records have come out.
+
+        Ends with a sentence when one has become a dead letter, the job has ended, or nothing comes
+        out any more.
+        """
+        seen, deadline = -1, time.monotonic() + FIRST_OUTPUT_WITHIN
+        next_check = 0.0
+        while seen < count:
+            now = self._count(self.labels)
+            if now > seen:
+                seen, deadline = now, max(deadline, time.monotonic() + NEXT_OUTPUT_WITHIN)
+            if time.monotonic() > next_check:
+                self.cluster.check(self.job)
+                if self._count(self.dead):
+                    tell_dead_letter(_read(self.consumer, self.dead, self.partitions, 1)[0])
+                next_check = time.monotonic() + 1
+            if time.monotonic() > deadline:
+                sys.exit(
+                    f"bench: {seen} of {self.sent} records came out, and no more for a while: see "
+                    f"{self.cluster.state}/flink/log/taskmanager-1.log"
+                )
+            time.sleep(LOOK_EVERY)
+
+    def out(self) -> list[Out]:
+        """What has come out of all that was sent."""
+        messages = _read(self.consumer, self.labels, self.partitions, self.sent)
+        out = [read_out(message) for message in messages]
+        if len({each.place for each in out}) != self.sent:
+            sys.exit(f"bench: of {self.sent} records not each came out once: this is a fault")
+        return out
+
+    def appended(self, place: int) -> int:
+        """When the broker appended a text, in milliseconds."""
+        messages = _read(self.consumer, self.texts, self.partitions, self.sent)
+        return next(
+            message.timestamp()[1]
+            for message in messages
+            if int(json.loads(message.value())["id"]) == place
+        )
+
+    def watch(self) -> Stopwatch:
+        """Begins to measure the broker, the cluster and this process."""
+        return Stopwatch([os.getpid(), *self.cluster.pids], cores())
+
+    def _count(self, topic: str) -> int:
+        from confluent_kafka import TopicPartition
+
+        places = [TopicPartition(topic, number) for number in range(self.partitions)]
+        return sum(self.consumer.get_watermark_offsets(each, timeout=30)[1] for each in places)
+
+
 def label_all(
-    cluster: Cluster,
-    model: Path,
-    values: Sequence[bytes],
-    warm: int,
-    *,
-    partitions: int = 4,
-    parallelism: int = 1,
-    pipeline: dict[str, Any] | None = None,
+    cluster: Cluster, model: Path, values: Sequence[bytes], warm: int, **options: Any
 ) -> Phase:
-    """Labels values, Kafka to Kafka.
+    """Labels values that are there beforehand, Kafka to Kafka.
 
     Args:
         cluster: where.
         model: the model folder.
-        values: the records' values; they are sent in order, to one partition after another.
+        values: the records' values.
         warm: how many come out before the clock starts.
-        partitions: of the topics.
-        parallelism: of the pipeline.
-        pipeline: more keys of the pipeline in the job file.
+        options: of ``Pipeline``.
 
     Returns:
         The measurement; its results are the records that came out after the clock had started.
     """
-    from confluent_kafka import TopicPartition
-
-    number = next(cluster.jobs)
-    texts, labels, dead = (f"{name}-{number}" for name in ("texts", "labels", "dead"))
-    _create(cluster, [texts, labels, dead], partitions)
-    _fill(cluster, texts, values, partitions)
-    job = cluster.submit(
-        {
-            "name": f"bench-{number}",
-            "pipelines": [
-                {
-                    "name": PIPELINE,
-                    "model": str(model),
-                    "input": {"topic": texts, "start": "earliest"},
-                    "output": {"topic": labels},
-                    "dead-letters": {"topic": dead},
-                    "parallelism": parallelism,
-                    **(pipeline or {}),
-                }
-            ],
-            "kafka": {
-                "common": {"bootstrap.servers": cluster.bootstrap},
-                "consumer": {"group.id": f"bench-{number}"},
-            },
-        }
-    )
-    consumer = _consumer(cluster)
-
-    def count(topic: str) -> int:
-        places = [TopicPartition(topic, number) for number in range(partitions)]
-        return sum(consumer.get_watermark_offsets(each, timeout=30)[1] for each in places)
-
-    try:
-        watch, cpu, seen = None, None, 0
-        deadline = time.monotonic() + FIRST_OUTPUT_WITHIN
-        next_check = 0.0
-        while seen < len(values):
-            time.sleep(LOOK_EVERY)
-            now = count(labels)
-            if now > seen:
-                seen, deadline = now, time.monotonic() + NEXT_OUTPUT_WITHIN
-            if watch is None and seen >= warm:
-                watch = Stopwatch([os.getpid(), *cluster.pids], cores())
-            if time.monotonic() > next_check:
-                cluster.check(job)
-                if count(dead):
-                    tell_dead_letter(_read(consumer, dead, partitions, 1)[0])
-                next_check = time.monotonic() + 1
-            if time.monotonic() > deadline:
-                sys.exit(
-                    f"bench: {seen} of {len(values)} records came out, and no more for a while: "
-                    f"see {cluster.state}/flink/log/taskmanager-1.log"
-                )
-        cpu = watch.stop(None)
-        out = [read_out(message) for message in _read(consumer, labels, partitions, len(values))]
-    finally:
-        consumer.close()
-        with contextlib.suppress(SystemExit):
-            cluster.cancel(job)
-    if len({each.place for each in out}) != len(values):
-        sys.exit(f"bench: of {len(values)} records not each came out once: this is a fault")
-    seconds, measured = after_warm_up(out, warm)
-    return Phase(seconds, measured, cpu.cpu and cpu.cpu * seconds / cpu.seconds, cpu.taken)
+    with Pipeline(cluster, model, **options) as pipeline:
+        pipeline.send(values)
+        pipeline.start()
+        pipeline.wait(warm)
+        watch = pipeline.watch()
+        pipeline.wait(len(values))
+        load = watch.stop(None)
+        seconds, measured = after_warm_up(pipeline.out(), warm)
+    cpu = None if load.cpu is None else load.cpu * seconds / load.seconds
+    return Phase(seconds, measured, cpu, load.taken)
 
 
 def after_warm_up(out: Sequence[Out], warm: int) -> tuple[float, list[Out]]:
@@ -247,18 +310,6 @@ def _create(cluster: Cluster, topics: Sequence[str], partitions: int) -> None:
     made = AdminClient({"bootstrap.servers": cluster.bootstrap}).create_topics(asked)
     for future in made.values():
         future.result(60)
-
-
-def _fill(cluster: Cluster, topic: str, values: Sequence[bytes], partitions: int) -> None:
-    from confluent_kafka import Producer
-
-    producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 20})
-    for place, value in enumerate(values):
-        producer.produce(topic, value, partition=place % partitions)
-        if place % 10_000 == 9_999:
-            producer.flush()  # so that its buffer does not fill up
-    if producer.flush(60):
-        sys.exit("bench: the broker does not take the texts: see its log")
 
 
 def _consumer(cluster: Cluster) -> Any:

@@ -100,14 +100,20 @@ def measure_ours(
 
 
 def measure_theirs(
-    engine: Engine, side_of: dict[str, Side], texts: Sequence[str], tokens: int, first: bool
+    engine: Engine,
+    checkpoint: Path,
+    side_of: dict[str, Side],
+    texts: Sequence[str],
+    tokens: int,
+    first: bool,
 ) -> None:
     """One round of an engine, in each of its layouts that is still of interest."""
     for layout in engine.layouts:
         name = f"{engine.name}, {layout}"
         if not first and name not in side_of:
             continue
-        with Running(engine, layout, texts) as running:
+        some = sorted(texts, key=len)[:: max(1, len(texts) // 64)]
+        with Running(engine, layout, checkpoint, texts, some) as running:
             phase = measure_undisturbed(name, running.measure)
         labels, times = phase.results
         side = side_of.setdefault(name, Side(name, group_of(engine.name), engine.setting))
@@ -212,7 +218,7 @@ def run(texts: Sequence[str], precisions: Sequence[str], records: int, rounds: i
     lengths = [len(each) for each in tokenizer(list(texts), truncation=True)["input_ids"]]
     peers = []
     for engine in engines(precisions):
-        reasons = list(prepared(engine))
+        reasons = list(prepared(engine, checkpoint))
         for reason in reasons:
             say(reason)
         if not reasons:
@@ -226,7 +232,7 @@ def run(texts: Sequence[str], precisions: Sequence[str], records: int, rounds: i
                 measure_ours(cluster, side, texts, records, lengths)
         for engine in list(peers):
             try:
-                measure_theirs(engine, side_of, texts, sum(lengths), number == 1)
+                measure_theirs(engine, checkpoint, side_of, texts, sum(lengths), number == 1)
             except EngineError as error:
                 say(f"{error}: it is left out")
                 peers.remove(engine)

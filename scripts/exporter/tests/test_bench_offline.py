@@ -160,10 +160,7 @@ def refuse(checkpoint: Path, setting: str, layout: peers.Layout) -> peers.Label:
     raise ValueError("it takes\nno models of this kind")
 
 
-def test_an_engine_that_does_not_run_is_told_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(peers, "bench_checkpoint", lambda shape: tmp_path)
+def test_an_engine_that_does_not_run_is_told_with_its_reason(tmp_path: Path) -> None:
     engine = peers.Engine("by hand, X", refuse, "fp32", (peers.Layout(1, 1),))
     sent: list[Any] = []
 
@@ -171,7 +168,7 @@ def test_an_engine_that_does_not_run_is_told_with_its_reason(
         send = staticmethod(sent.append)
 
     with pytest.raises(SystemExit):
-        peers._serve(engine, engine.layouts[0], ["a"], Pipe)
+        peers._serve(engine, engine.layouts[0], tmp_path, ["a"], ["a"], Pipe)
     assert sent == [("failed", "ValueError: it takes")]
 
 
