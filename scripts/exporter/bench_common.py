@@ -108,17 +108,18 @@ def bench_checkpoint(shape: str) -> Path:
     )
 
 
-def bench_model(shape: str, precision: str = "fp32") -> Path:
+def bench_model(shape: str, precision: str = "fp32", explanations: bool = False) -> Path:
     """The model folder of that checkpoint, as the exporter makes it."""
     checkpoint = bench_checkpoint(shape)
     return made_once(
-        STATE / f"{shape}-{precision}",
+        STATE / f"{shape}-{precision}{'-explanations' * explanations}",
         [Path(__file__), HERE / "requirements.txt", *HERE.glob("labelstream_export/*.py")],
         lambda folder: export(
             checkpoint=str(checkpoint),
             task=SEQUENCE_CLASSIFICATION,
             output=folder,
             precision=precision,
+            explanations=explanations,
         ),
     )
 

@@ -321,7 +321,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_options(parser, options)
     logging.set_verbosity_error()
     torch.set_num_threads(options.threads)
-    folder = (options.model or bench_model(options.shape)).resolve()
+    folder = (options.model or bench_model(options.shape, explanations=True)).resolve()
     texts = read_texts(options.texts, TEXTS)
     phases = run(folder, texts, options.threads)
     entries = report(phases)

@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model's folder; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(common, "STATE", tmp_path_factory.mktemp("bench"))
-        return common.bench_model("tiny")
+        return common.bench_model("tiny", explanations=True)
 
 
 def test_texts_have_the_published_lengths() -> None:
