@@ -7,8 +7,7 @@ set -euo pipefail
 usage() {
   cat <<'USAGE'
 Usage: scripts/bench.sh --offline [OPTION...]
-       scripts/bench.sh --generation [OPTION...]
-       scripts/bench.sh --identity [OPTION...]
+       scripts/bench.sh --server | --generation | --identity | --scale [OPTION...]
        scripts/bench.sh --explanations [OPTION...]
        scripts/bench.sh --turns [--records N]
 
@@ -22,6 +21,11 @@ Usage: scripts/bench.sh --offline [OPTION...]
                         layout of each goes on)
   --json FILE           writes the figures to a file: [{"name", "value", "unit", "bound", "holds"}, ...]
 
+  --server              the latency of records that arrive at random (Poisson, open loop), from when each was due to its
+                        receipt, at 25, 50, 75 and 90 % of what the same job does offline
+  --precisions LIST, --seconds N, --json FILE
+                        which (default: fp32), and how long each load lasts (default: 30)
+
   --generation          generated tokens per second of a GPT-2 of 6 layers, 32 prompts of 10 to 100 new tokens, and of one
                         alone, against generate() in batches of 1 and 8 and CTranslate2
   --precisions LIST, --rounds N, --json FILE
@@ -31,6 +35,10 @@ Usage: scripts/bench.sh --offline [OPTION...]
                         constant
   --records N, --rounds N, --json FILE
                         as above (default: 1,000,000 records after 300,000 to warm up, 2 rounds)
+
+  --scale               what a record costs with parallelism 1 and 2, one TaskManager and two, 1 to 64 partitions
+  --records N, --json FILE
+                        as above
 
   --explanations        explanations per second against Captum: the same model, texts, steps and number of threads
   --shape SHAPE         bert (the default: 6 layers, 66 million weights) or distilbert, with random weights, made from a
@@ -62,7 +70,7 @@ while [ $# -gt 0 ]; do
       exit 0
       ;;
     --explanations) mode=explanations ;;
-    --offline | --generation | --identity) mode="${1#--}" ;;
+    --offline | --server | --generation | --identity | --scale) mode="${1#--}" ;;
     --turns) mode=turns ;;
     --records)
       [ $# -ge 2 ] || misuse "$1 needs a value"
@@ -70,7 +78,7 @@ while [ $# -gt 0 ]; do
       records="$2"
       shift
       ;;
-    --model | --shape | --texts | --threads | --json | --precisions | --rounds)
+    --model | --shape | --texts | --threads | --json | --precisions | --rounds | --seconds)
       [ $# -ge 2 ] || misuse "$1 needs a value"
       options+=("$1" "$2")
       shift
@@ -79,7 +87,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$mode" ] || misuse "Say what to measure: --offline, --generation, --identity, --explanations or --turns"
+[ -n "$mode" ] || misuse "Say what to measure: --offline, --server, --generation, --identity, --scale, --explanations or --turns"
 
 find_java
 if [ "$mode" = turns ]; then

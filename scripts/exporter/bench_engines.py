@@ -23,16 +23,14 @@ import torch
 import transformers
 from transformers.utils import logging
 
+import bench_common
 from bench_common import (
     HERE,
-    STATE,
     Phase,
     Stopwatch,
-    bench_model,
     cores,
-    made_once,
-    make_texts,
 )
+from bench_models import bench_model, made_once, make_texts
 from labelstream_export.export import MODULE
 
 BUDGET = 512  # padded tokens of a batch
@@ -285,7 +283,7 @@ def onnx_models(checkpoint: Path) -> Path:
         )
         quantize_dynamic(folder / "fp32.onnx", folder / "int8.onnx", weight_type=QuantType.QInt8)
 
-    return made_once(STATE / "onnx", _sources(checkpoint), make)
+    return made_once(bench_common.STATE / "onnx", _sources(checkpoint), make)
 
 
 def openvino_models(checkpoint: Path) -> Path:
@@ -311,7 +309,7 @@ def openvino_models(checkpoint: Path) -> Path:
         )
         ov.save_model(quantized, str(folder / "int8.xml"), compress_to_fp16=False)
 
-    return made_once(STATE / "openvino", _sources(checkpoint), make)
+    return made_once(bench_common.STATE / "openvino", _sources(checkpoint), make)
 
 
 def ctranslate2_model(checkpoint: Path) -> Path:
@@ -322,7 +320,7 @@ def ctranslate2_model(checkpoint: Path) -> Path:
 
         TransformersConverter(str(checkpoint)).convert(str(folder))
 
-    return made_once(STATE / "ctranslate2", _sources(checkpoint), make)
+    return made_once(bench_common.STATE / "ctranslate2", _sources(checkpoint), make)
 
 
 def _sources(checkpoint: Path) -> list[Path]:

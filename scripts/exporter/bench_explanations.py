@@ -40,10 +40,8 @@ except ImportError:
 import bench_common
 from bench_common import (
     REPOSITORY,
-    SHAPES,
     Phase,
     Stopwatch,
-    bench_model,
     check_options,
     cores,
     cpu_of,
@@ -52,12 +50,12 @@ from bench_common import (
     parser_of,
     print_bounds,
     print_table,
-    read_texts,
     say,
     taken_of,
     tell_noise,
     write_json,
 )
+from bench_models import SHAPES, bench_model, read_texts
 from labelstream_export.export import MODULE
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION
 

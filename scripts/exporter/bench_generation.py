@@ -24,14 +24,11 @@ from transformers.utils import logging
 import bench_common
 from bench_common import (
     HERE,
-    SEED,
     Phase,
     check_options,
     cores,
     cpu_of,
     entry,
-    made_once,
-    make_texts,
     measure_undisturbed,
     parser_of,
     print_bounds,
@@ -39,11 +36,11 @@ from bench_common import (
     say,
     taken_of,
     tell_noise,
-    words,
     write_json,
 )
 from bench_engines import Engine, EngineError, Label, Layout, Running, layouts
 from bench_kafka import Cluster, Pipeline
+from bench_models import SEED, made_once, make_texts, words
 from labelstream_export.export import export
 from labelstream_export.tasks import TEXT_GENERATION
 
@@ -74,7 +71,7 @@ def generator_checkpoint(layers: int = 6) -> Path:
     """The Hugging Face folder of a GPT-2 with random weights, and a token for each word."""
     return made_once(
         bench_common.STATE / f"gpt2-{layers}-checkpoint",
-        [Path(__file__), HERE / "bench_common.py", HERE / "requirements.txt"],
+        [Path(__file__), HERE / "bench_models.py", HERE / "requirements.txt"],
         lambda folder: _make_checkpoint(folder, layers),
     )
 

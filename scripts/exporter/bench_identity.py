@@ -20,23 +20,20 @@ from torch import Tensor, nn
 
 import bench_common
 from bench_common import (
-    SEED,
     Phase,
-    bench_model,
     check_options,
     cpu_of,
     entry,
-    made_once,
     measure_undisturbed,
     parser_of,
     print_bounds,
     print_table,
     taken_of,
     tell_noise,
-    words,
     write_json,
 )
 from bench_kafka import Cluster, label_all
+from bench_models import SEED, bench_model, made_once, words
 from labelstream_export.export import MODULE
 
 RECORDS, WARM_UP, ROUNDS = 1_000_000, 300_000, 2

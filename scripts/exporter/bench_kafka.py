@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,17 @@ class Out:
 class Cluster:
     """A broker and a Flink cluster, to be used in a ``with``."""
 
-    def __init__(self, slots: int | None = None, taskmanagers: int = 1) -> None:
+    def __init__(
+        self, slots: int | None = None, taskmanagers: int = 1, workers: int | None = None
+    ) -> None:
+        """
+        Args:
+            slots: of each TaskManager; as many as cores if None.
+            taskmanagers: how many.
+            workers: on how many threads each runs models; as many as cores if None.
+        """
         self.slots, self.taskmanagers = slots or cores(), taskmanagers
+        self.workers = workers or cores()
         self.state = bench_common.STATE / "cluster"
         self.jobs = itertools.count(1)
         self.bootstrap, self.port = "", 0
@@ -83,10 +92,12 @@ class Cluster:
 
     def command(self, *words: str) -> str:
         """What one of the scripts prints; ends with what it says when it fails."""
+        workers = f"-Dlabelstream.workers={self.workers}"
         environment = {
             **os.environ,
             "LABELSTREAM_STATE": str(self.state),
             "LABELSTREAM_KAFKA_PORT": "0",
+            "JDK_JAVA_OPTIONS": " ".join([os.environ.get("JDK_JAVA_OPTIONS", ""), workers]).strip(),
         }
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
         if done.returncode:
@@ -190,6 +201,36 @@ class Pipeline:
         if self.producer.flush(60):
             sys.exit("bench: the broker does not take the texts: see its log")
 
+    def send_soon(self, value: bytes) -> None:
+        """Sends one value without waiting for the broker."""
+        self.producer.produce(self.texts, value, partition=self.sent % self.partitions)
+        self.producer.poll(0)
+        self.sent += 1
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Callable[[], list[bytes]]]:
+        """Gives a function that waits for the values of what comes out from now on.
+
+        It ends with a sentence when the job has ended or nothing comes out any more.
+        """
+        from confluent_kafka import TopicPartition
+
+        places = [
+            TopicPartition(self.labels, number, self._end(self.labels, number))
+            for number in range(self.partitions)
+        ]
+        self.consumer.assign(places)
+
+        def receive() -> list[bytes]:
+            message = self.consumer.poll(NEXT_OUTPUT_WITHIN)
+            if message is None:
+                self.cluster.check(self.job)
+                sys.exit(f"bench: nothing comes out: see {self.cluster.state}/flink/log")
+            return [] if message.error() else [message.value()]
+
+        yield receive
+        self.consumer.unassign()
+
     def wait(self, count: int) -> None:
         """Waits until so many records have come out.
 
@@ -236,10 +277,13 @@ class Pipeline:
         return Stopwatch([os.getpid(), *self.cluster.pids], cores())
 
     def _count(self, topic: str) -> int:
+        return sum(self._end(topic, number) for number in range(self.partitions))
+
+    def _end(self, topic: str, number: int) -> int:
         from confluent_kafka import TopicPartition
 
-        places = [TopicPartition(topic, number) for number in range(self.partitions)]
-        return sum(self.consumer.get_watermark_offsets(each, timeout=30)[1] for each in places)
+        place = TopicPartition(topic, number)
+        return self.consumer.get_watermark_offsets(place, timeout=30)[1]
 
 
 def label_all(

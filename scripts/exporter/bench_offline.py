@@ -18,8 +18,6 @@ from transformers.utils import logging
 
 from bench_common import (
     Phase,
-    bench_checkpoint,
-    bench_model,
     check_options,
     cores,
     cpu_of,
@@ -28,7 +26,6 @@ from bench_common import (
     parser_of,
     print_bounds,
     print_table,
-    read_texts,
     say,
     taken_of,
     tell_noise,
@@ -36,6 +33,7 @@ from bench_common import (
 )
 from bench_engines import Engine, EngineError, Running, engines, prepared
 from bench_kafka import Cluster, label_all, values_of
+from bench_models import bench_checkpoint, bench_model, read_texts
 
 TEXTS, RECORDS, WARM_UP, ROUNDS = 300, 1500, 300, 2
 PRECISIONS = ("fp32", "bf16", "int8")

@@ -17,6 +17,7 @@ pytest.importorskip("captum", reason="Captum has no version for this Python")
 
 import bench_common as common  # noqa: E402
 import bench_explanations as bench  # noqa: E402
+import bench_models as models  # noqa: E402
 from fixture_explanations import explain  # noqa: E402
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION  # noqa: E402
 
@@ -28,27 +29,27 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model's folder; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(common, "STATE", tmp_path_factory.mktemp("bench"))
-        return common.bench_model("tiny", explanations=True)
+        return models.bench_model("tiny", explanations=True)
 
 
 def test_texts_have_the_published_lengths() -> None:
-    texts = common.make_texts(1000)
+    texts = models.make_texts(1000)
     lengths = sorted(len(text.split()) + 2 for text in texts)
     assert statistics.mean(lengths) == pytest.approx(42, abs=1)
     assert lengths[989] == pytest.approx(193, abs=5)
-    assert common.make_texts(1000) == texts
+    assert models.make_texts(1000) == texts
 
 
 def test_each_word_is_a_token(model_folder: Path) -> None:
     _, tokenizer = bench.load(model_folder)
-    text = common.make_texts(3)[0]
+    text = models.make_texts(3)[0]
     assert tokenizer.tokenize(text) == text.split()
-    assert tokenizer.unk_token not in tokenizer.tokenize(" ".join(common.words()[::1000]))
+    assert tokenizer.unk_token not in tokenizer.tokenize(" ".join(models.words()[::1000]))
 
 
 def test_the_model_is_that_of_the_folder(model_folder: Path) -> None:
     model, tokenizer = bench.load(model_folder)
-    encoded = tokenizer(common.make_texts(2), padding=True, return_tensors="pt")
+    encoded = tokenizer(models.make_texts(2), padding=True, return_tensors="pt")
     with torch.no_grad():
         expected = torch.jit.load(str(model_folder / "model.pt"))(*encoded.values())
         assert torch.allclose(model(**encoded).logits, expected, atol=1e-5)
@@ -56,7 +57,7 @@ def test_the_model_is_that_of_the_folder(model_folder: Path) -> None:
 
 def test_batches_do_not_change_what_captum_says(model_folder: Path) -> None:
     side = bench.Captum(model_folder)
-    text = common.make_texts(3)[1]
+    text = models.make_texts(3)[1]
     encoded = side.tokenizer(text, return_special_tokens_mask=True, return_tensors="pt")
     expected = []
     for side.batch in bench.BATCHES:
@@ -142,7 +143,7 @@ def test_the_whole(
     monkeypatch.setattr(common, "STATE", tmp_path)
     monkeypatch.setattr(common, "ATTEMPTS", 1)
     texts = tmp_path / "texts.txt"
-    texts.write_text("\n".join(common.make_texts(4)), "utf-8")
+    texts.write_text("\n".join(models.make_texts(4)), "utf-8")
     file = tmp_path / "bench.json"
     bench.main(
         [

@@ -12,17 +12,18 @@ import pytest
 import bench_common as common
 import bench_engines as peers
 import bench_kafka as kafka
+import bench_models as models
 import bench_offline as bench
 
 
 def test_texts_are_the_same_each_time_and_42_tokens_in_the_mean() -> None:
-    texts = common.make_texts(bench.TEXTS)
-    assert common.make_texts(bench.TEXTS) == texts
+    texts = models.make_texts(bench.TEXTS)
+    assert models.make_texts(bench.TEXTS) == texts
     assert sum(len(text.split()) + 2 for text in texts) / len(texts) == pytest.approx(42, abs=1)
 
 
 def test_sorted_batches_hold_each_text_once_and_no_more_padded_tokens_than_allowed() -> None:
-    lengths = [len(text.split()) + 2 for text in common.make_texts(300)]
+    lengths = [len(text.split()) + 2 for text in models.make_texts(300)]
     batches = peers.sorted_batches(lengths)
     assert sorted(place for batch in batches for place in batch) == list(range(300))
     assert max(len(batch) * max(lengths[place] for place in batch) for batch in batches) <= 512
@@ -36,8 +37,8 @@ def test_a_text_longer_than_a_batch_goes_alone() -> None:
 
 def test_by_hand_labels_are_the_pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(common, "STATE", tmp_path)
-    checkpoint = common.bench_checkpoint("tiny")
-    texts = common.make_texts(40)
+    checkpoint = models.bench_checkpoint("tiny")
+    texts = models.make_texts(40)
     layout = peers.Layout(2, 1)
     expected = peers.pipeline(checkpoint, "8", layout)(texts)
     assert set(expected) == {0, 1}
