@@ -162,9 +162,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
       }
       startExplaining();
       explainer.explain(
-          decoded.event(),
-          parametersOf(explained, decoded.event().parameters()),
-          completion);
+          decoded.event(), parametersOf(explained, decoded.event().parameters()), completion);
     } catch (RejectedRecordException e) {
       completion.rejected(e.letter());
     } catch (EngineException e) {

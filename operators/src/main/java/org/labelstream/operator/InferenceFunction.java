@@ -327,18 +327,18 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
             new Lane.Answer() {
               @Override
               public void predicted(Prediction prediction) {
-                said(place, result(branch).with(prediction));
+                said(place, Result.of(result(branch), prediction));
               }
 
               @Override
               public void rejected(DeadLetter letter) {
-                said(place, result(branch).with(letter));
+                said(place, Result.of(result(branch), letter));
               }
             });
       } catch (RejectedRecordException e) {
-        said(place, result(branch).with(e.letter()));
+        said(place, Result.of(result(branch), e.letter()));
       } catch (RuntimeException | Error e) {
-        said(place, result(branch).with(unready(e)));
+        said(place, Result.of(result(branch), unready(e)));
       }
     }
 
@@ -483,7 +483,8 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
       DeadLetter error = result.error();
       return error == null
           ? result
-          : result.with(
+          : Result.of(
+              result,
               new DeadLetter(
                   error.code(), error.stage(), OutputRecords.shortened(error.message())));
     }

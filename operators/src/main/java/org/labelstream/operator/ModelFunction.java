@@ -63,8 +63,8 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   static final int LONG_VALUE = 16 << 10;
 
   /**
-   * What a byte of a value may cost in flight for a model, in bytes: the value itself, the text, the result,
-   * and a token for each byte at worst.
+   * What a byte of a value may cost in flight for a model, in bytes: the value itself, the text,
+   * the result, and a token for each byte at worst.
    */
   private static final int COST_PER_BYTE = 40;
 

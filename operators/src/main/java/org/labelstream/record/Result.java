@@ -19,13 +19,13 @@ public record Result(
     Prediction prediction,
     DeadLetter error) {
 
-  /** The same with another prediction. */
-  public Result with(Prediction other) {
-    return new Result(name, task, model, version, other, null);
+  /** An entry with a prediction. */
+  public static Result of(Result entry, Prediction prediction) {
+    return new Result(entry.name, entry.task, entry.model, entry.version, prediction, null);
   }
 
-  /** The same with another error. */
-  public Result with(DeadLetter other) {
-    return new Result(name, task, model, version, null, other);
+  /** An entry with an error. */
+  public static Result of(Result entry, DeadLetter error) {
+    return new Result(entry.name, entry.task, entry.model, entry.version, null, error);
   }
 }

@@ -358,11 +358,12 @@ public final class Redaction {
   public Result applied(Result result) {
     if (result.error() != null) {
       DeadLetter error = result.error();
-      return result.with(
-          new DeadLetter(error.code(), error.stage(), rewriting().apply(error.message())));
+      return Result.of(
+          result, new DeadLetter(error.code(), error.stage(), rewriting().apply(error.message())));
     }
     Prediction prediction = result.prediction();
-    return result.with(
+    return Result.of(
+        result,
         prediction.fields().containsKey("entities") ? applied(prediction) : rewritten(prediction));
   }
 

@@ -142,8 +142,9 @@ class RoutesTest {
     Result failed = new Result("names", "t", "m", "v", null, null);
     List<Result> results =
         List.of(
-            any.with(RESULTS.get("sequence_classification")),
-            failed.with(new DeadLetter(ErrorCode.TIMEOUT, Stage.INFERENCE, "it took too long")));
+            Result.of(any, RESULTS.get("sequence_classification")),
+            Result.of(
+                failed, new DeadLetter(ErrorCode.TIMEOUT, Stage.INFERENCE, "it took too long")));
     return !routes.choose(record(0), results).topics().isEmpty();
   }
 
