@@ -64,7 +64,7 @@ public record JobSpec(
 
     /** The topics of its routes, each once. */
     public List<String> routeTopics() {
-      return settings.results().routes().stream().map(RouteSettings::topic).distinct().toList();
+      return settings().results().routes().stream().map(RouteSettings::topic).distinct().toList();
     }
 
     /** What the async stage is told; of several models it has the first's. */
@@ -74,7 +74,7 @@ public record JobSpec(
 
     /** The pipeline's name. */
     public String name() {
-      return settings.pipeline();
+      return settings().pipeline();
     }
   }
 
