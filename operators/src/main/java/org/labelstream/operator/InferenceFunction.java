@@ -2,7 +2,6 @@ package org.labelstream.operator;
 
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -427,18 +426,23 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
      *     none that should have
      */
     private List<Prediction> entities() throws RejectedRecordException {
-      Map<String, Prediction> found = new LinkedHashMap<>();
+      List<Prediction> found = new ArrayList<>();
       for (int i = 0; i < branches.size(); i++) {
-        Branch branch = branches.get(i);
-        if (branch.findsEntities() && isMissing(i)) {
+        if (!branches.get(i).findsEntities()) {
+          continue;
+        }
+        Result failed = failed(i);
+        if (failed != null) {
           throw notRedacted(
               "the model "
-                  + branch.model.name()
-                  + " failed on the text, or the one that it waits for did, so what it would have"
-                  + " found could not be redacted: see its error with redact removed");
+                  + failed.name()
+                  + " failed on the text, so what "
+                  + branches.get(i).model.name()
+                  + " would have found could not be redacted: "
+                  + failed.error().message());
         }
-        if (branch.findsEntities() && results.get(i) != null) {
-          found.put(branch.model.name(), results.get(i).prediction());
+        if (results.get(i) != null) {
+          found.add(results.get(i).prediction());
         }
       }
       if (found.isEmpty()) {
@@ -446,15 +450,17 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
             "no model that finds entities was run on the text, so nothing could be redacted: add"
                 + " one without when");
       }
-      return List.copyOf(found.values());
+      return found;
     }
 
-    /** Whether a model failed, or was not run because another did. */
-    private boolean isMissing(int place) {
+    /** The error of a model, or of the one because of which it was not run; null without one. */
+    private Result failed(int place) {
       Result result = results.get(place);
-      return result == null
-          ? branches.get(place).before >= 0 && isMissing(branches.get(place).before)
-          : result.error() != null;
+      int before = branches.get(place).before;
+      if (result == null) {
+        return before < 0 ? null : failed(before);
+      }
+      return result.error() == null ? null : result;
     }
 
     private RejectedRecordException notRedacted(String message) {

@@ -383,6 +383,9 @@ class SeveralModelsTest {
     for (Outcome outcome : outcomes) {
       assertThat(((Outcome.Failed) outcome).letter().code()).isEqualTo(ErrorCode.NOT_REDACTED);
     }
+    assertThat(((Outcome.Failed) outcomes.get(0)).letter().message())
+        .startsWith("the model tokens failed on the text, so what tokens would have found")
+        .contains("stride");
   }
 
   @Test
