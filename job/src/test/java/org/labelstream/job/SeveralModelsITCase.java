@@ -55,9 +55,9 @@ class SeveralModelsITCase {
       List<String> texts = new ArrayList<>();
       for (int i = 0; i < RECORDS; i++) {
         texts.add(
-            "{\"text\": \"%s film from Berlin\"%s}"
+            "{\"text\": \"%s\"%s}"
                 .formatted(
-                    i % 2 == 0 ? "A good" : "A terrible",
+                    i % 2 == 0 ? "Maria Keller lives in Berlin and sees films" : "a terrible film",
                     i % 5 == 0 ? ", \"question\": \"what?\", \"context\": \"A film.\"" : ""));
       }
       texts.add("{\"question\": \"what?\"}"); // for none of them
@@ -81,7 +81,7 @@ class SeveralModelsITCase {
         String offset = headers(record).get("labelstream.source.offset");
         assertThat(results.put(offset, whole)).as(offset).isNull();
         JsonNode inference = whole.get("inference");
-        boolean isGood = whole.get("text").asText().startsWith("A good");
+        boolean isGood = whole.get("text").asText().startsWith("Maria");
         assertThat(inference.at("/sentiment/label").asText())
             .isEqualTo(isGood ? "POSITIVE" : "NEGATIVE");
         assertThat(inference.has("entities")).isEqualTo(isGood);
