@@ -6,9 +6,40 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: scripts/bench.sh --explanations [OPTION...]
+Usage: scripts/bench.sh --offline [OPTION...]
+       scripts/bench.sh --server | --generation | --identity | --scale [OPTION...]
+       scripts/bench.sh --explanations [OPTION...]
        scripts/bench.sh --turns [--records N]
        scripts/bench.sh --sql [--model MODEL_FOLDER]
+
+  --offline             records and tokens per second, Kafka to Kafka, of a DistilBERT with random weights, made from a
+                        seed; beside it the module alone, the Hugging Face pipeline, a handler as TorchServe's, and what
+                        one would write by hand with PyTorch, ONNX Runtime, OpenVINO and CTranslate2
+  --precisions LIST     which (default: fp32,int8; bf16 is there too, and slow on a processor without its instructions)
+  --texts FILE          the texts, one a line (default: 300 made-up ones of mixed lengths, 42 tokens in the mean)
+  --records N           how many records Labelstream's clock sees, 300 to warm up come before (default: 1,500)
+  --rounds N            how often each side is measured, the sides in turn (default: 2; after the first only the best
+                        layout of each goes on)
+  --json FILE           writes the figures to a file: [{"name", "value", "unit", "bound", "holds"}, ...]
+
+  --server              the latency of records that arrive at random (Poisson, open loop), from when each was due to its
+                        receipt, at 25, 50, 75 and 90 % of what the same job does offline
+  --precisions LIST, --seconds N, --json FILE
+                        which (default: fp32), and how long each load lasts (default: 30)
+
+  --generation          generated tokens per second of a GPT-2 of 6 layers, 32 prompts of 10 to 100 new tokens, and of one
+                        alone, against generate() in batches of 1 and 8 and CTranslate2
+  --precisions LIST, --rounds N, --json FILE
+                        as above
+
+  --identity            records per second of everything but the model: records of 200 bytes, a module that returns a
+                        constant
+  --records N, --rounds N, --json FILE
+                        as above (default: 1,000,000 records after 300,000 to warm up, 2 rounds)
+
+  --scale               what a record costs with parallelism 1 and 2, one TaskManager and two, 1 to 64 partitions
+  --records N, --json FILE
+                        as above
 
   --explanations        explanations per second against Captum: the same model, texts, steps and number of threads
   --shape SHAPE         bert (the default: 6 layers, 66 million weights) or distilbert, with random weights, made from a
@@ -27,12 +58,14 @@ Usage: scripts/bench.sh --explanations [OPTION...]
 
 Prints a table, with the bound of each ratio and whether it holds; the exit status is 0 either way. Takes about a
 quarter of an hour on two cores, which should have nothing else to do: measurements under which others took of the
-cores are repeated. The first time, what Captum needs is installed into the exporter's virtual environment.
+cores are repeated. The first time, what Captum needs is installed into the exporter's virtual environment, and what
+the others need into one of their own, .labelstream/bench/venv (or the one that $LABELSTREAM_BENCH_VENV names).
+Broker and cluster are its own, on free ports; their state is in .labelstream/bench.
 USAGE
 }
 
 mode=""
-records=20000
+records=""
 options=()
 while [ $# -gt 0 ]; do
   case "$1" in
@@ -41,6 +74,7 @@ while [ $# -gt 0 ]; do
       exit 0
       ;;
     --explanations) mode=explanations ;;
+    --offline | --server | --generation | --identity | --scale) mode="${1#--}" ;;
     --turns) mode=turns ;;
     --sql) mode=sql ;;
     --records)
@@ -49,7 +83,7 @@ while [ $# -gt 0 ]; do
       records="$2"
       shift
       ;;
-    --model | --shape | --texts | --threads | --json)
+    --model | --shape | --texts | --threads | --json | --precisions | --rounds | --seconds)
       [ $# -ge 2 ] || misuse "$1 needs a value"
       options+=("$1" "$2")
       shift
@@ -58,13 +92,13 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$mode" ] || misuse "Say what to measure: --explanations, --turns or --sql"
+[ -n "$mode" ] || misuse "Say what to measure: --offline, --server, --generation, --identity, --scale, --explanations, --turns or --sql"
 
 find_java
 if [ "$mode" = turns ]; then
   command -v mvn >/dev/null || fail "No mvn was found: install Maven 3.8 or later."
   cd "$ROOT"
-  mvn -q -B -ntp test -pl operators -Dtest=TurnsBenchmark "-Drecords=$records" -Dsurefire.useFile=false |
+  mvn -q -B -ntp test -pl operators -Dtest=TurnsBenchmark "-Drecords=${records:-20000}" -Dsurefire.useFile=false |
     grep -E 'records of four tasks|p99 with|dead letter|ERROR' || fail "The benchmark did not end: see above."
   exit
 fi
@@ -78,6 +112,14 @@ if [ "$mode" = sql ]; then
   exit
 fi
 command -v python3 >/dev/null || fail "No python3 was found: install Python 3.10 to 3.13."
-ensure_built scripts/flink-local job
-exec python3 "$ROOT/scripts/exporter/bootstrap.py" --dev -- \
+if [ "$mode" = explanations ]; then
+  ensure_built scripts/flink-local job
+  requirements=--dev
+else
+  ensure_built kafka-local scripts/flink-local job
+  requirements=--bench
+  export LABELSTREAM_VENV="${LABELSTREAM_BENCH_VENV:-$STATE/bench/venv}"
+fi
+[ -z "$records" ] || options+=(--records "$records")
+exec python3 "$ROOT/scripts/exporter/bootstrap.py" "$requirements" -- \
   python -m "bench_$mode" ${options[@]+"${options[@]}"}

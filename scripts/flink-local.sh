@@ -220,7 +220,9 @@ start_taskmanager() {
   local name="taskmanager-$1"
   java_environment
   java_options "$name"
-  start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
+  # glibc keeps what tensors of many sizes leave free between them, unless it is told to give it back (Java 17.0.9 and later).
+  start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xms${HEAP}m" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
+    -XX:+IgnoreUnrecognizedVMOptions -XX:TrimNativeHeapInterval=10000 \
     "-XX:MaxDirectMemorySize=$((FRAMEWORK_OFF_HEAP + TASK_OFF_HEAP + NETWORK))m" "${OPTIONS[@]}" \
     org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$CLUSTER/conf"
 }

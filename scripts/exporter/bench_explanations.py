@@ -9,20 +9,13 @@ is in it too.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import copy
-import hashlib
-import itertools
+import functools
 import json
-import math
 import os
-import random
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,14 +26,7 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import (
-    BertConfig,
-    BertTokenizerFast,
-    DistilBertConfig,
-    DistilBertTokenizerFast,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 from transformers.utils import logging
 
@@ -51,33 +37,32 @@ try:
 except ImportError:
     sys.exit("bench: Captum has no version for this Python: run it with Python 3.10 to 3.13")
 
-from fixture_tokenizers import WORDPIECE_SPECIALS
-from labelstream_export.export import MODULE, export
+import bench_common
+from bench_common import (
+    REPOSITORY,
+    Phase,
+    Stopwatch,
+    check_options,
+    cores,
+    cpu_of,
+    entry,
+    measure_undisturbed,
+    parser_of,
+    print_bounds,
+    print_table,
+    say,
+    taken_of,
+    tell_noise,
+    write_json,
+)
+from bench_models import SHAPES, bench_model, read_texts
+from labelstream_export.export import MODULE
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parent.parent
 LABEL = REPOSITORY / "scripts" / "label.sh"
-STATE = Path(os.environ.get("LABELSTREAM_STATE") or REPOSITORY / ".labelstream") / "bench"
-
-# BERT's head is smooth. DistilBERT's has a ReLU, whose many small jumps adaptive steps have to get
-# over one by one.
-SHAPES: dict[str, PretrainedConfig] = {
-    "bert": BertConfig(num_hidden_layers=6),
-    "distilbert": DistilBertConfig(),
-    "tiny": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32),
-}
-VOCABULARY = 30_000
-MAX_LENGTH = 512
-SEED = 1
-# Tokens of a text are lognormal, with a mean of 42 and 193 for the 99th percentile.
-LENGTHS = statistics.NormalDist(mu=3.426, sigma=0.79)
-
 WARM_UP_SECONDS = 5
 TEXTS = 24
 ROUNDS = 2
-ATTEMPTS = 3
-TAKEN = 0.05  # the share of the cores that others may take
 DIFFERENCE = 1e-3  # between the two at fixed steps, relative, in L2
 FIXED_BOUND, ADAPTIVE_BOUND = 1.0, 3.0
 CAPTUM, FIXED, ADAPTIVE = f"Captum, {STEPS} steps", f"Labelstream, {STEPS} steps", "adaptive"
@@ -90,64 +75,6 @@ BATCHES: dict[str, Callable[[int], int]] = {
     "512 tokens": lambda tokens: max(1, 512 // tokens),
     "1024 tokens": lambda tokens: max(1, 1024 // tokens),
 }
-
-
-def say(line: str) -> None:
-    """Prints one line of progress to standard error."""
-    print(f"bench: {line}", file=sys.stderr, flush=True)
-
-
-def words() -> list[str]:
-    """Made-up words, each a token of the bench model."""
-    syllables = ["".join(pair) for pair in itertools.product("bdfgklmnprstvz", "aeiou")]
-    made = itertools.product(syllables, repeat=3)
-    return ["".join(word) for word in itertools.islice(made, VOCABULARY - len(WORDPIECE_SPECIALS))]
-
-
-def make_texts(count: int) -> list[str]:
-    """Texts of mixed lengths in a random order, which are the same each time."""
-    quantiles = [LENGTHS.inv_cdf((place + 0.5) / count) for place in range(count)]
-    lengths = [max(1, round(math.exp(quantile)) - 2) for quantile in quantiles]  # 2 are special
-    generator = random.Random(SEED)
-    generator.shuffle(lengths)
-    vocabulary = words()
-    return [" ".join(generator.choices(vocabulary, k=length)) for length in lengths]
-
-
-def bench_model(shape: str) -> Path:
-    """The model folder of a model with random weights, made where it is not there yet."""
-    folder, stamp = STATE / shape, STATE / f"{shape}.made-by"
-    sources = [Path(__file__), HERE / "requirements.txt", *HERE.glob("labelstream_export/*.py")]
-    made_by = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(sources))).hexdigest()
-    if folder.exists() and stamp.exists() and stamp.read_text() == made_by:
-        return folder
-    say("making the bench model, which takes minutes the first time")
-    STATE.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=STATE) as checkpoint:
-        _make_checkpoint(SHAPES[shape], Path(checkpoint))
-        export(checkpoint=checkpoint, task=SEQUENCE_CLASSIFICATION, output=folder)
-    stamp.write_text(made_by)
-    return folder
-
-
-def _make_checkpoint(config: PretrainedConfig, folder: Path) -> None:
-    vocabulary = folder / "vocab.txt"
-    vocabulary.write_text("\n".join([*WORDPIECE_SPECIALS, *words()]) + "\n", "utf-8")
-    kind = BertTokenizerFast if config.model_type == "bert" else DistilBertTokenizerFast
-    tokenizer = kind(str(vocabulary), model_max_length=MAX_LENGTH)
-    torch.manual_seed(SEED)
-    config = copy.deepcopy(config)
-    config.vocab_size, config.max_position_embeddings = VOCABULARY, MAX_LENGTH
-    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
-    # Fresh logits hardly differ, and an absolute tolerance would be met at once.
-    with torch.no_grad():
-        texts = make_texts(TEXTS)
-        logits = [model(**tokenizer(text, return_tensors="pt")).logits[0] for text in texts]
-        scale = 1 / torch.stack(logits).std(dim=0)
-        model.classifier.weight.mul_(scale.unsqueeze(1))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def load(folder: Path) -> tuple[PreTrainedModel, FastTokenizer]:
@@ -221,7 +148,7 @@ class Labelstream:
     """``scripts/label.sh`` with explanations, as a process that waits for texts; to be closed."""
 
     def __init__(self, folder: Path, steps: str, threads: int) -> None:
-        self.log = STATE / f"label-{steps}.log"
+        self.log = bench_common.STATE / f"label-{steps}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         options = [os.environ.get("JAVA_TOOL_OPTIONS", ""), f"-Dlabelstream.workers={threads}"]
         reading, writing = os.pipe()
@@ -271,33 +198,10 @@ class Labelstream:
         self.explanations.close()
 
 
-@dataclass(frozen=True)
-class Phase:
-    """One measurement.
-
-    Attributes:
-        seconds: on the wall.
-        cpu: seconds of the process's own, over all cores; None where the system does not tell.
-        taken: the share of its cores that other processes took; None where that is not known.
-    """
-
-    seconds: float
-    results: list[Explained]
-    cpu: float | None
-    taken: float | None
-
-
 def measure(side: Captum | Labelstream, texts: Sequence[str], threads: int) -> Phase:
     """Explains the texts once."""
-    own, (busy, of), start = process_seconds(side.pid), machine_seconds(), time.perf_counter()
-    results = side.explain(texts)
-    seconds = time.perf_counter() - start
-    if own is None or busy is None:
-        return Phase(seconds, results, None, None)
-    cpu = process_seconds(side.pid) - own
-    others = machine_seconds()[0] - busy - cpu
-    spare = (of - threads) * seconds
-    return Phase(seconds, results, cpu, max(0.0, others - spare) / (threads * seconds))
+    watch = Stopwatch([side.pid], threads)
+    return watch.stop(side.explain(texts))
 
 
 def warm_up(side: Captum | Labelstream, texts: Sequence[str]) -> None:
@@ -305,56 +209,6 @@ def warm_up(side: Captum | Labelstream, texts: Sequence[str]) -> None:
     end = time.perf_counter() + WARM_UP_SECONDS
     while time.perf_counter() < end:
         side.explain(texts)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def process_seconds(pid: int) -> float | None:
-    """The processor time of a process, of all its threads."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def machine_seconds() -> tuple[float | None, int]:
-    """The processor time of everything on this machine, what a hypervisor kept for itself included;
-    and the number of its cores."""
-    try:
-        lines = Path("/proc/stat").read_text().splitlines()
-    except OSError:
-        return None, 0
-    user, nice, system, _, _, irq, softirq, steal = map(int, lines[0].split()[1:9])
-    ticks = user + nice + system + irq + softirq + steal
-    return ticks / os.sysconf("SC_CLK_TCK"), sum(line.startswith("cpu") for line in lines) - 1
-
-
-def measure_undisturbed(
-    name: str, side: Captum | Labelstream, texts: Sequence[str], threads: int
-) -> Phase:
-    """Measures again where others took of the cores, at most ``ATTEMPTS`` times."""
-    attempts: list[Phase] = []
-    while len(attempts) < ATTEMPTS:
-        attempts.append(measure(side, texts, threads))
-        last = attempts[-1]
-        say(f"{name}: {last.seconds:.1f} s, CPU/wall {_cpu(last)}, others took {_taken(last)}")
-        if (last.taken or 0) <= TAKEN:
-            break
-    return min(attempts, key=lambda phase: phase.taken or 0)
-
-
-def _cpu(phase: Phase) -> str:
-    return "unknown" if phase.cpu is None else f"{phase.cpu / phase.seconds:.2f}"
-
-
-def _taken(phase: Phase) -> str:
-    return "unknown" if phase.taken is None else f"{phase.taken:.0%}"
 
 
 def largest_difference(some: Sequence[Explained], others: Sequence[Explained]) -> float:
@@ -383,7 +237,8 @@ def run(folder: Path, texts: Sequence[str], threads: int) -> dict[str, list[Phas
         for number in range(1, ROUNDS + 1):
             for name, side in sides.items():
                 what = f"round {number} of {ROUNDS}, {name}"
-                phases[name].append(measure_undisturbed(what, side, texts, threads))
+                one = functools.partial(measure, side, texts, threads)
+                phases[name].append(measure_undisturbed(what, one))
         weights = sum(parameter.numel() for parameter in captum_side.model.parameters())
         lengths = [len(result.importances) for result in phases[CAPTUM][0].results]
         print(
@@ -419,8 +274,8 @@ def report(phases: dict[str, list[Phase]]) -> list[dict[str, Any]]:
                 f"{reference.seconds / best[name].seconds:.2f}",
                 f"{steps:.1f}",
                 ", ".join(f"{phase.seconds:.1f}" for phase in own),
-                ", ".join(map(_cpu, own)),
-                ", ".join(map(_taken, own)),
+                ", ".join(map(cpu_of, own)),
+                ", ".join(map(taken_of, own)),
             ]
         )
     print_table(rows)
@@ -432,29 +287,8 @@ def report(phases: dict[str, list[Phase]]) -> list[dict[str, Any]]:
     entries = []
     for name, side, bound in values:
         ratio = reference.seconds / side.seconds
-        entries.append(
-            {
-                "name": name,
-                "value": round(ratio, 4),
-                "unit": "ratio",
-                "bound": bound,
-                "holds": ratio >= bound,
-            }
-        )
-    print_table(
-        [
-            ["", "value", "bound", "holds"],
-            *(
-                [
-                    entry["name"],
-                    f"{entry['value']:.2f}",
-                    f"at least {entry['bound']:.1f}",
-                    "yes" if entry["holds"] else "NO",
-                ]
-                for entry in entries
-            ),
-        ]
-    )
+        entries.append(entry(name, ratio, "ratio", bound))
+    print_bounds(entries)
     difference = largest_difference(fixed.results, reference.results)
     print(
         f"\nLargest difference from Captum's importances (relative, in L2): {difference:.1g} at "
@@ -466,48 +300,30 @@ def report(phases: dict[str, list[Phase]]) -> list[dict[str, Any]]:
             f"bench: the two do not explain alike: their importances differ by {difference:.1g}, "
             f"and {DIFFERENCE:.0e} is allowed; run the exporter's tests"
         )
-    if any((phase.taken or 0) > TAKEN for own in phases.values() for phase in own):
-        say(f"others took more than {TAKEN:.0%} of the cores: run it again when they are free")
+    tell_noise([phase for own in phases.values() for phase in own])
     return entries
-
-
-def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows with aligned columns, the first of them the heads."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    for place, row in enumerate(rows):
-        print(f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths))} |")
-        if place == 0:
-            print(f"| {' | '.join('-' * width for width in widths)} |")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the tables, and writes the JSON file."""
-    parser = argparse.ArgumentParser(prog="bench.sh --explanations", description=__doc__)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser = parser_of("explanations", __doc__)
+    parser.add_argument("--texts", type=Path, metavar="FILE")
     parser.add_argument("--model", type=Path, metavar="MODEL_FOLDER")
     parser.add_argument("--threads", type=int, metavar="N", default=cores())
-    parser.add_argument("--texts", type=Path, metavar="FILE")
     parser.add_argument("--shape", choices=SHAPES, default="bert")
     options = parser.parse_args(arguments)
-    if options.threads < 1:
-        parser.error("--threads must be at least 1")
     if options.model and not (options.model / "labelstream.json").is_file():
         parser.error(
             f"{options.model} is no model folder: give one, such as model-assets/sentiment"
         )
-    if options.texts and not options.texts.is_file():
-        parser.error(f"there is no file {options.texts}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"there is no folder for {options.json}: make it")
+    check_options(parser, options)
     logging.set_verbosity_error()
     torch.set_num_threads(options.threads)
-    folder = (options.model or bench_model(options.shape)).resolve()
-    lines = options.texts.read_text("utf-8").split("\n") if options.texts else make_texts(TEXTS)
-    texts = [line for line in lines if line.strip()]
+    folder = (options.model or bench_model(options.shape, explanations=True)).resolve()
+    texts = read_texts(options.texts, TEXTS)
     phases = run(folder, texts, options.threads)
     entries = report(phases)
-    if options.json:
-        options.json.write_text(json.dumps(entries, indent=2) + "\n", "utf-8")
+    write_json(options.json, entries)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a command inside the virtual environment of Labelstream's Python tools.
 
-    python3 scripts/exporter/bootstrap.py [--dev] -- python ARGS...
+    python3 scripts/exporter/bootstrap.py [--dev] [--bench] -- python ARGS...
 
 The environment is the folder named by LABELSTREAM_VENV, else .venv in the repository. It is built
 on first use, and its packages are installed again when a requirements file has changed. Only the
@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 9), (3, 13)  # what the pinned torch is built for
-USAGE = "usage: bootstrap.py [--dev] -- COMMAND ARGS...   (COMMAND: python, pytest, ruff, ...)"
+USAGE = "usage: bootstrap.py [--dev] [--bench] -- COMMAND ARGS...   (COMMAND: python, pytest, ...)"
 
 
 def say(line: str) -> None:
@@ -50,6 +50,24 @@ def ensure_environment(folder: Path, requirements: Sequence[Path]) -> None:
             if not stamp.exists():
                 _install(folder, file)
                 stamp.touch()
+
+
+def ensure_peers(folder: Path, file: Path, constraints: Path) -> None:
+    """Installs each line of a requirements file by itself, where not yet done: a bench goes on
+    without those that this machine does not take."""
+    for line in file.read_text("utf-8").splitlines():
+        requirement = line.partition("#")[0].strip()
+        stamp = folder / f".labelstream-{requirement}"
+        if not requirement or stamp.exists():
+            continue
+        say(f"installing {requirement}")
+        command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        options = ["--disable-pip-version-check", "-c", constraints, requirement]
+        done = subprocess.run([*command, *options], stdout=sys.stderr)
+        if done.returncode:
+            say(f"{requirement} cannot be installed (see pip's lines above): it is left out")
+        else:
+            stamp.touch()
 
 
 def _install(folder: Path, file: Path) -> None:
@@ -84,12 +102,14 @@ def main(arguments: Sequence[str]) -> None:
     if {"-h", "--help"} & set(options or command[:1]):
         print(f"{USAGE}\n\n{__doc__}")
         sys.exit(0)
-    if not command or set(options) - {"--dev"} or "--" not in arguments:
+    if not command or set(options) - {"--dev", "--bench"} or "--" not in arguments:
         print(USAGE, file=sys.stderr)
         sys.exit(2)
     names = ["requirements.txt"] + (["requirements-dev.txt"] if "--dev" in options else [])
     folder = environment_folder()
     ensure_environment(folder, [HERE / name for name in names])
+    if "--bench" in options:
+        ensure_peers(folder, HERE / "requirements-bench.txt", HERE / "requirements.txt")
 
     paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # so that labelstream_export is importable

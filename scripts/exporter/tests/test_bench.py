@@ -15,7 +15,9 @@ import torch
 
 pytest.importorskip("captum", reason="Captum has no version for this Python")
 
+import bench_common as common  # noqa: E402
 import bench_explanations as bench  # noqa: E402
+import bench_models as models  # noqa: E402
 from fixture_explanations import explain  # noqa: E402
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION  # noqa: E402
 
@@ -26,28 +28,28 @@ BUILT = (bench.REPOSITORY / "job" / "target" / "labelstream-job.jar").exists()
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model's folder; not to be changed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "STATE", tmp_path_factory.mktemp("bench"))
-        return bench.bench_model("tiny")
+        patch.setattr(common, "STATE", tmp_path_factory.mktemp("bench"))
+        return models.bench_model("tiny", explanations=True)
 
 
 def test_texts_have_the_published_lengths() -> None:
-    texts = bench.make_texts(1000)
+    texts = models.make_texts(1000)
     lengths = sorted(len(text.split()) + 2 for text in texts)
     assert statistics.mean(lengths) == pytest.approx(42, abs=1)
     assert lengths[989] == pytest.approx(193, abs=5)
-    assert bench.make_texts(1000) == texts
+    assert models.make_texts(1000) == texts
 
 
 def test_each_word_is_a_token(model_folder: Path) -> None:
     _, tokenizer = bench.load(model_folder)
-    text = bench.make_texts(3)[0]
+    text = models.make_texts(3)[0]
     assert tokenizer.tokenize(text) == text.split()
-    assert tokenizer.unk_token not in tokenizer.tokenize(" ".join(bench.words()[::1000]))
+    assert tokenizer.unk_token not in tokenizer.tokenize(" ".join(models.words()[::1000]))
 
 
 def test_the_model_is_that_of_the_folder(model_folder: Path) -> None:
     model, tokenizer = bench.load(model_folder)
-    encoded = tokenizer(bench.make_texts(2), padding=True, return_tensors="pt")
+    encoded = tokenizer(models.make_texts(2), padding=True, return_tensors="pt")
     with torch.no_grad():
         expected = torch.jit.load(str(model_folder / "model.pt"))(*encoded.values())
         assert torch.allclose(model(**encoded).logits, expected, atol=1e-5)
@@ -55,7 +57,7 @@ def test_the_model_is_that_of_the_folder(model_folder: Path) -> None:
 
 def test_batches_do_not_change_what_captum_says(model_folder: Path) -> None:
     side = bench.Captum(model_folder)
-    text = bench.make_texts(3)[1]
+    text = models.make_texts(3)[1]
     encoded = side.tokenizer(text, return_special_tokens_mask=True, return_tensors="pt")
     expected = []
     for side.batch in bench.BATCHES:
@@ -67,9 +69,9 @@ def test_batches_do_not_change_what_captum_says(model_folder: Path) -> None:
         assert given.steps == 50
 
 
-def phase(seconds: float, importances: list[float], taken: float = 0.0) -> bench.Phase:
+def phase(seconds: float, importances: list[float], taken: float = 0.0) -> common.Phase:
     results = [bench.Explained(torch.tensor(importances), 50)]
-    return bench.Phase(seconds, results, seconds, taken)
+    return common.Phase(seconds, results, seconds, taken)
 
 
 def test_ratios_are_those_of_the_faster_rounds(capsys: pytest.CaptureFixture) -> None:
@@ -110,17 +112,14 @@ def test_explanations_that_differ_are_not_compared() -> None:
         bench.report(phases)
 
 
-def test_it_is_measured_again_when_others_took_of_the_cores(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_it_is_measured_again_when_others_took_of_the_cores() -> None:
     phases = [phase(1.0, [1.0], 0.5), phase(3.0, [1.0], 0.2), phase(2.0, [1.0], 0.3)]
-    monkeypatch.setattr(bench, "measure", lambda *_: phases.pop(0))
-    assert bench.measure_undisturbed("any", None, [], 1).seconds == 3.0
+    assert common.measure_undisturbed("any", lambda: phases.pop(0)).seconds == 3.0
     phases = [phase(1.0, [1.0], 0.5), phase(3.0, [1.0], 0.01), phase(2.0, [1.0], 0.0)]
-    assert bench.measure_undisturbed("any", None, [], 1).seconds == 3.0
+    assert common.measure_undisturbed("any", lambda: phases.pop(0)).seconds == 3.0
 
 
-@pytest.mark.skipif(bench.process_seconds(os.getpid()) is None, reason="only Linux tells")
+@pytest.mark.skipif(common.process_seconds(os.getpid()) is None, reason="only Linux tells")
 def test_processor_time_is_that_of_the_side() -> None:
     def compute(texts: list[str]) -> list:
         end = time.process_time() + 0.3
@@ -141,10 +140,10 @@ def test_the_whole(
     capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.setattr(bench, "WARM_UP_SECONDS", 0.1)
-    monkeypatch.setattr(bench, "STATE", tmp_path)
-    monkeypatch.setattr(bench, "ATTEMPTS", 1)
+    monkeypatch.setattr(common, "STATE", tmp_path)
+    monkeypatch.setattr(common, "ATTEMPTS", 1)
     texts = tmp_path / "texts.txt"
-    texts.write_text("\n".join(bench.make_texts(4)), "utf-8")
+    texts.write_text("\n".join(models.make_texts(4)), "utf-8")
     file = tmp_path / "bench.json"
     bench.main(
         [

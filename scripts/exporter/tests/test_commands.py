@@ -141,3 +141,14 @@ def test_installation_that_fails_ends_with_a_sentence_and_no_stamp(tmp_path):
     with pytest.raises(SystemExit, match="cannot install requirements.txt"):
         bootstrap.ensure_environment(tmp_path / "venv", [requirements])
     assert not list((tmp_path / "venv").glob(".labelstream-requirements-*"))
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_with_a_line(tmp_path, capfd):
+    nothing = tmp_path / "requirements.txt"
+    nothing.write_text("")
+    peers = tmp_path / "requirements-bench.txt"
+    peers.write_text("# two\n./there-is-no-such-package  # and why\n")
+    folder = tmp_path / "venv"
+    bootstrap.ensure_environment(folder, [nothing])
+    bootstrap.ensure_peers(folder, peers, nothing)
+    assert "./there-is-no-such-package cannot be installed" in capfd.readouterr().err
