@@ -364,13 +364,14 @@ submit() {
 }
 
 sql() {
-  local jars="$TEMPLATES/target/sql"
+  local jars="$TEMPLATES/target/sql" printed="$CLUSTER/log/sql.out" file="" status=0
   local words=()
   while [ $# -gt 0 ]; do
     case "$1" in
       -f | -i)
         [ $# -ge 2 ] || misuse "$1 needs a file"
         [ -r "$2" ] || fail "$2 does not exist, or cannot be read."
+        [ "$1" = -i ] || file="$2"
         words+=("$1" "$2")
         shift 2
         ;;
@@ -380,11 +381,23 @@ sql() {
   need_running
   ensure_built scripts/flink-local job
   java_environment
+  # The client has a REST endpoint of its own inside, which would take the cluster's port for its own.
+  export FLINK_CONF_DIR="$CLUSTER/conf/sql"
+  mkdir -p "$FLINK_CONF_DIR"
+  sed '/^rest\.bind-port:/d' "$CLUSTER/conf/config.yaml" >"$FLINK_CONF_DIR/config.yaml"
   java_options sql
   # The last of Java's options is the class path.
-  OPTIONS[${#OPTIONS[@]} - 1]="$CLUSTER/lib/*:$jars/flink-sql-client.jar:$jars/flink-sql-gateway.jar"
-  exec "$JAVA" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${OPTIONS[@]}" org.apache.flink.table.client.SqlClient \
-    ${words[@]+"${words[@]}"} -j "$ROOT/job/target/labelstream-job.jar" -j "$jars/flink-sql-connector-kafka.jar"
+  OPTIONS[${#OPTIONS[@]} - 1]="$CLUSTER/lib/*:$jars/flink-sql-client.jar:$jars/flink-sql-gateway.jar:$jars/flink-python.jar"
+  set -- "$JAVA" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${OPTIONS[@]}" org.apache.flink.table.client.SqlClient \
+    ${words[@]+"${words[@]}"} -hist "$CLUSTER/sql-history" \
+    -j "$ROOT/job/target/labelstream-job.jar" -j "$jars/flink-sql-connector-kafka.jar"
+  [ -n "$file" ] || exec "$@"
+  "$@" </dev/null 2>"$CLUSTER/log/sql.err" | tee "$printed" || status=$?
+  # A file whose statement failed ends with status 0.
+  if [ "$status" -ne 0 ] || grep -qF '[ERROR]' "$printed"; then
+    if [ "$status" -ne 0 ]; then cat "$CLUSTER/log/sql.err" >&2; fi
+    return 1
+  fi
 }
 
 # job_id COMMAND WORD...: ends the script unless the only word is a job id.

@@ -70,7 +70,7 @@ class SqlRecipesITCase {
       kafka.createTopic(topic, 1);
     }
     List<String> texts =
-        List.of(NEWS, "What a wonderful film", "Terrible service", "It was there", "A lovely day");
+        List.of(NEWS, "What a wonderful film", "That was terrible", "It was there", "A lovely day");
     List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
     for (int i = 0; i < texts.size(); i++) {
       // Two of a minute, and the last one long after them.
@@ -174,7 +174,7 @@ class SqlRecipesITCase {
         .containsExactlyInAnyOrder(
             "[PER] flew from [LOC] to [LOC] to speak at the [ORG] on Tuesday.",
             "What a wonderful film",
-            "Terrible service",
+            "That was terrible",
             "It was there",
             "A lovely day");
   }

@@ -95,7 +95,8 @@ final class Statement {
   }
 
   private static ValidationException refusal(String name, List<String> problems) {
+    String all = String.join("; ", problems);
     return new ValidationException(
-        "Model " + name + " cannot be used: " + String.join("; ", problems) + ".");
+        "Model " + name + " cannot be used: " + all + (all.endsWith("?") ? "" : "."));
   }
 }
