@@ -351,8 +351,8 @@ def _create(cluster: Cluster, topics: Sequence[str], partitions: int) -> None:
 
     config = {"message.timestamp.type": "LogAppendTime"}
     asked = [NewTopic(topic, partitions, 1, config=config) for topic in topics]
-    made = AdminClient({"bootstrap.servers": cluster.bootstrap}).create_topics(asked)
-    for future in made.values():
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap})  # kept until all are there
+    for future in client.create_topics(asked).values():
         future.result(60)
 
 
