@@ -166,7 +166,9 @@ class Pipeline:
             "parameters": parameters or {},
         }
         _create(cluster, [self.texts, self.labels, self.dead], partitions)
-        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 0})
+        self.producer = Producer(
+            {"bootstrap.servers": cluster.bootstrap, "linger.ms": 0, "log_level": 0}
+        )
         self.consumer = _consumer(cluster)
 
     def __enter__(self) -> Pipeline:
@@ -363,6 +365,7 @@ def _consumer(cluster: Cluster) -> Any:
         {
             "bootstrap.servers": cluster.bootstrap,
             "group.id": "bench",
+            "log_level": 0,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
         }
