@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -67,6 +68,7 @@ class Cluster:
         self.bootstrap, self.port = "", 0
 
     def __enter__(self) -> Cluster:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is stopped then too
         shutil.rmtree(self.state / "kafka", ignore_errors=True)
         try:
             self.command(KAFKA, "start")
