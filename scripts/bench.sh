@@ -10,6 +10,7 @@ Usage: scripts/bench.sh --offline [OPTION...]
        scripts/bench.sh --server | --generation | --identity | --scale [OPTION...]
        scripts/bench.sh --explanations [OPTION...]
        scripts/bench.sh --turns [--records N]
+       scripts/bench.sh --sql [--model MODEL_FOLDER]
 
   --offline             records and tokens per second, Kafka to Kafka, of a DistilBERT with random weights, made from a
                         seed; beside it the module alone, the Hugging Face pipeline, a handler as TorchServe's, and what
@@ -52,6 +53,9 @@ Usage: scripts/bench.sh --offline [OPTION...]
                         windows among each hundred of them, at six tenths of what the machine can do
   --records N           how many records (default: 20,000, which take about ten minutes)
 
+  --sql                 texts per second through ML_PREDICT, with 256 rows in flight and with Flink's default of 10, to those
+                        of the job's operators; of --model, or of the sentiment model
+
 Prints a table, with the bound of each ratio and whether it holds; the exit status is 0 either way. Takes about a
 quarter of an hour on two cores, which should have nothing else to do: measurements under which others took of the
 cores are repeated. The first time, what Captum needs is installed into the exporter's virtual environment, and what
@@ -72,6 +76,7 @@ while [ $# -gt 0 ]; do
     --explanations) mode=explanations ;;
     --offline | --server | --generation | --identity | --scale) mode="${1#--}" ;;
     --turns) mode=turns ;;
+    --sql) mode=sql ;;
     --records)
       [ $# -ge 2 ] || misuse "$1 needs a value"
       case "$2" in '' | 0* | *[!0-9]*) misuse "--records is $2, but must be a whole number above 0" ;; esac
@@ -87,7 +92,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$mode" ] || misuse "Say what to measure: --offline, --server, --generation, --identity, --scale, --explanations or --turns"
+[ -n "$mode" ] || misuse "Say what to measure: --offline, --server, --generation, --identity, --scale, --explanations, --turns or --sql"
 
 find_java
 if [ "$mode" = turns ]; then
@@ -95,6 +100,15 @@ if [ "$mode" = turns ]; then
   cd "$ROOT"
   mvn -q -B -ntp test -pl operators -Dtest=TurnsBenchmark "-Drecords=${records:-20000}" -Dsurefire.useFile=false |
     grep -E 'records of four tasks|p99 with|dead letter|ERROR' || fail "The benchmark did not end: see above."
+  exit
+fi
+if [ "$mode" = sql ]; then
+  command -v mvn >/dev/null || fail "No mvn was found: install Maven 3.8 or later."
+  model="$ROOT/model-assets/sentiment"
+  [ "${options[0]:-}" != --model ] || model="$(cd "${options[1]}" && pwd)"
+  cd "$ROOT"
+  mvn -q -B -ntp test -pl job -am -Dtest=SqlBenchmark "-Dmodel=$model" -Dsurefire.useFile=false \
+    -Dsurefire.failIfNoSpecifiedTests=false | grep -E 'texts/s|ERROR' || fail "The benchmark did not end: see above."
   exit
 fi
 command -v python3 >/dev/null || fail "No python3 was found: install Python 3.10 to 3.13."

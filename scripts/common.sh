@@ -61,7 +61,7 @@ module_facts() {
       SOURCES=("$ROOT/kafka-local/pom.xml" "$ROOT/kafka-local/src/main")
       ;;
     scripts/flink-local)
-      ARTEFACTS=("$ROOT/scripts/flink-local/target/lib")
+      ARTEFACTS=("$ROOT/scripts/flink-local/target/lib" "$ROOT/scripts/flink-local/target/sql")
       SOURCES=("$ROOT/scripts/flink-local/pom.xml")
       ;;
     job)
@@ -123,7 +123,7 @@ build_missing() {
   mkdir -p "$ROOT/target"
   # Removed because a new version of a dependency would otherwise lie beside the old one.
   case ",$modules," in *,kafka-local,*) rm -rf "$ROOT/kafka-local/target/kafka-local/lib" ;; esac
-  case ",$modules," in *,scripts/flink-local,*) rm -rf "$ROOT/scripts/flink-local/target/lib" ;; esac
+  case ",$modules," in *,scripts/flink-local,*) rm -rf "$ROOT/scripts/flink-local/target/lib" "$ROOT/scripts/flink-local/target/sql" ;; esac
   if ! mvn -q -B -ntp -Dmaven.test.skip=true -Dspotless.check.skip=true -Dcyclonedx.skip=true -f "$ROOT/pom.xml" -pl "$modules" -am package >"$log" 2>&1 </dev/null; then
     grep -F '[ERROR]' "$log" | sed -n 1,15p >&2 || true
     fail "The build failed: put right what Maven says in $log."

@@ -6,12 +6,13 @@ set -euo pipefail
 
 usage() {
   cat <<'USAGE'
-Usage: scripts/demo.sh [--once]
+Usage: scripts/demo.sh [--sql] [--once]
 
 Builds what is missing, starts a local Kafka and a local Flink cluster, runs the four ready models (sentiment, entities,
 answers, writer), publishes sample texts for each and prints what comes out. It then stays up, so that you can publish
 texts of your own, until Ctrl-C.
 
+  --sql     runs scripts/demo/demo.sql in Flink's SQL client instead: reviews by two models into four topics
   --once    leave after the samples; the exit status is 0 when all of them came out
 
 It keeps its state apart, in .labelstream/demo (or $LABELSTREAM_STATE/demo), and takes the ports 9092 and 8081, or the
@@ -20,10 +21,12 @@ USAGE
 }
 
 once=false
+sql=false
 for word in "$@"; do
   case "$word" in
     -h | --help) usage && exit 0 ;;
     --once) once=true ;;
+    --sql) sql=true ;;
     *) misuse "There is no option $word" ;;
   esac
 done
@@ -59,9 +62,12 @@ trap 'exit 129' HUP
 kafka start --port "$(free_port 9092)" >&2
 LABELSTREAM_KAFKA="$(cat "$LABELSTREAM_STATE/kafka/address")"
 export LABELSTREAM_KAFKA
-kafka create texts labels explanations news entities questions answers prompts stories dead-letters >/dev/null
+if "$sql"; then
+  kafka create reviews labels unsure found counts >/dev/null
+else
+  kafka create texts labels explanations news entities questions answers prompts stories dead-letters >/dev/null
+fi
 flink start --port "$(free_port 8081)" >&2
-flink submit "$SAMPLES/job.yaml" >/dev/null
 
 # count FILE: how many lines it has.
 count() { wc -l <"$1" | tr -d ' '; }
@@ -75,6 +81,45 @@ expect() {
   [ "$(count "$LABELSTREAM_STATE/$topic.jsonl")" -eq "$n" ] ||
     fail "Not all $n records came to the topic $topic within 120 s: see $LABELSTREAM_STATE/flink/log."
 }
+
+# stay TEXT OUTPUT: until Ctrl-C, unless once is true; prints what comes to the topic OUTPUT.
+stay() {
+  if "$once"; then exit 0; fi
+  cat >&2 <<STAY
+
+Flink's web UI: http://127.0.0.1:$(cat "$LABELSTREAM_STATE/flink/run/port")
+$1
+
+Ctrl-C ends it all.
+
+STAY
+  kafka consume "$2" --latest
+}
+
+if "$sql"; then
+  sed "s/localhost:9092/$LABELSTREAM_KAFKA/" "$SAMPLES/demo.sql" >"$LABELSTREAM_STATE/demo.sql"
+  sed 's/^/  /' "$SAMPLES/demo.sql" >&2
+  flink sql -f "$LABELSTREAM_STATE/demo.sql" >"$LABELSTREAM_STATE/sql.out" 2>&1 ||
+    fail "The statements could not be run: $(sed -n '/ERROR/,$p' "$LABELSTREAM_STATE/sql.out")"
+  say ""
+  say "Reviews: to the topic reviews"
+  say ""
+  sed 's/^/  /' "$SAMPLES/reviews.jsonl" >&2
+  kafka produce reviews <"$SAMPLES/reviews.jsonl" 2>/dev/null
+  for topic in labels:6 found:5 counts:2; do
+    say ""
+    say "The topic ${topic%:*}:"
+    say ""
+    expect "${topic%:*}" "${topic#*:}"
+  done
+  stay "Publish reviews of your own from another terminal, such as {\"id\": \"1\", \"text\": \"…\"}; the topic labels is printed here:
+
+  LABELSTREAM_KAFKA=$LABELSTREAM_KAFKA scripts/kafka-local.sh produce reviews
+
+and the topics unsure, found and counts have the rest." labels
+  exit
+fi
+flink submit "$SAMPLES/job.yaml" >/dev/null
 
 total=0
 # show TITLE INPUT OUTPUT BROKEN: publishes the samples of a topic and prints what becomes of all but the broken ones.
@@ -107,19 +152,8 @@ say ""
 expect dead-letters 2 --headers
 say ""
 say "That was $total labelled records, 1 explanation and 2 dead letters, all through Kafka."
-if "$once"; then
-  exit 0
-fi
-cat >&2 <<STAY
-
-Flink's web UI: http://127.0.0.1:$(cat "$LABELSTREAM_STATE/flink/run/port")
-Publish texts of your own from another terminal, one a line; the topic labels is printed here:
+stay "Publish texts of your own from another terminal, one a line; the topic labels is printed here:
 
   LABELSTREAM_KAFKA=$LABELSTREAM_KAFKA scripts/kafka-local.sh produce texts
 
-and likewise news, questions and prompts, whose results \`kafka-local.sh consume\` reads from entities, answers and stories.
-
-Ctrl-C ends it all.
-
-STAY
-kafka consume labels --latest
+and likewise news, questions and prompts, whose results \`kafka-local.sh consume\` reads from entities, answers and stories." labels

@@ -27,6 +27,9 @@ of its own, with the Labelstream bundle (engine, DJL, libtorch, tokenizers) in i
   submit [--resume] JOB_FILE [-- FLINK_RUN_OPTION...]
                         submits the Labelstream job, and prints its id; --resume goes on from the newest checkpoint or
                         savepoint of the job's name; after -- stand options of "flink run", as -s SAVEPOINT
+  sql [-f FILE] [-i INIT]
+                        Flink's own SQL client, with the model provider "labelstream" and the Kafka connector: interactive,
+                        or the statements of a file; INIT is run before them. Paths of models are relative to this folder
   list                  lists jobs, also those that have ended
   cancel JOB_ID         cancels a job
   savepoint JOB_ID      takes a savepoint, and prints its path; the job goes on
@@ -200,7 +203,7 @@ java_environment() {
   export FLINK_CONF_DIR="$CLUSTER/conf"
   export DJL_CACHE_DIR="$CLUSTER/djl" # natives are unpacked here, not into the user's home
   # One thread for each of Labelstream's workers; glibc's arenas, one per thread, would look like a leak.
-  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1
+  export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=2
   # oneDNN keeps what it has compiled for each shape of a batch: 1,024 of them by default, which takes an hour to fill.
   export ONEDNN_PRIMITIVE_CACHE_CAPACITY="${ONEDNN_PRIMITIVE_CACHE_CAPACITY:-256}"
 }
@@ -217,7 +220,9 @@ start_taskmanager() {
   local name="taskmanager-$1"
   java_environment
   java_options "$name"
+  # glibc keeps what tensors of many sizes leave free between them, unless it is told to give it back (Java 17.0.9 and later).
   start_java "$RUN/$name.pid" "$CLUSTER/log/$name.out" "-Xms${HEAP}m" "-Xmx${HEAP}m" "-XX:MaxMetaspaceSize=${METASPACE}m" \
+    -XX:+IgnoreUnrecognizedVMOptions -XX:TrimNativeHeapInterval=10000 \
     "-XX:MaxDirectMemorySize=$((FRAMEWORK_OFF_HEAP + TASK_OFF_HEAP + NETWORK))m" "${OPTIONS[@]}" \
     org.apache.flink.runtime.taskexecutor.TaskManagerRunner --configDir "$CLUSTER/conf"
 }
@@ -358,6 +363,30 @@ submit() {
   return "$status"
 }
 
+sql() {
+  local jars="$TEMPLATES/target/sql"
+  local words=()
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      -f | -i)
+        [ $# -ge 2 ] || misuse "$1 needs a file"
+        [ -r "$2" ] || fail "$2 does not exist, or cannot be read."
+        words+=("$1" "$2")
+        shift 2
+        ;;
+      *) misuse "sql takes -f FILE and -i INIT, but was given $1" ;;
+    esac
+  done
+  need_running
+  ensure_built scripts/flink-local job
+  java_environment
+  java_options sql
+  # The last of Java's options is the class path.
+  OPTIONS[${#OPTIONS[@]} - 1]="$CLUSTER/lib/*:$jars/flink-sql-client.jar:$jars/flink-sql-gateway.jar"
+  exec "$JAVA" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${OPTIONS[@]}" org.apache.flink.table.client.SqlClient \
+    ${words[@]+"${words[@]}"} -j "$ROOT/job/target/labelstream-job.jar" -j "$jars/flink-sql-connector-kafka.jar"
+}
+
 # job_id COMMAND WORD...: ends the script unless the only word is a job id.
 job_id() {
   [ $# -eq 2 ] || misuse "$1 needs one job id (scripts/flink-local.sh list shows them)"
@@ -414,6 +443,10 @@ case "$command" in
   submit)
     find_java
     submit "$@"
+    ;;
+  sql)
+    find_java
+    sql "$@"
     ;;
   list)
     [ $# -eq 0 ] || misuse "list takes no options, but was given $1"

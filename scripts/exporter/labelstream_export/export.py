@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.utils import logging as hub_logging
+from torch import Tensor
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from labelstream_export import folder as files
@@ -31,6 +34,7 @@ from labelstream_export.generation import Step, generation_facts, step_examples,
 from labelstream_export.graph import check_devices, free_devices
 from labelstream_export.lengths import effective_length, scaled_positions, thresholds
 from labelstream_export.module import (
+    Encoder,
     embeddings_path,
     encoder_of,
     model_inputs,
@@ -38,6 +42,7 @@ from labelstream_export.module import (
     position_limit,
     trace,
 )
+from labelstream_export.packed import pack
 from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
 from labelstream_export.reader import check_folder
@@ -168,6 +173,31 @@ def _check_count(archive: Archive, classes: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Export:
+    """What is known of a checkpoint before anything of it is traced.
+
+    Attributes:
+        max_length: tokens of a text that the model sees.
+        inputs: names of the module's arguments.
+        padding: the id that rows are padded with.
+        rows: to trace and to compare with; None for a generator.
+    """
+
+    checkpoint: Checkpoint
+    task: Task
+    folder: Path
+    precision: str
+    max_length: int
+    inputs: list[str]
+    padding: int
+    rows: Rows | None
+
+    @property
+    def model(self) -> PreTrainedModel:
+        return self.checkpoint.model
+
+
 def _write(
     checkpoint: Checkpoint,
     task: Task,
@@ -178,95 +208,138 @@ def _write(
     explanations: bool,
     archive: Archive | None,
 ) -> None:
-    model, tokenizer = checkpoint.model, checkpoint.tokenizer
-    generates = task is TEXT_GENERATION
-    positions = position_limit(model)
-    limited = None if generates and positions is not None else tokenizer
-    scaled = scaled_positions(model)
-    max_length = effective_length(limited, positions, asked, scaled)
-    if asked is None and archive is not None and archive.max_length is not None:
-        max_length = min(max_length, archive.max_length)
-    above = thresholds(checkpoint.config, max_length)
-    inputs = list(STEP_INPUTS) if generates else model_inputs(model, tokenizer)
+    made = _plan(checkpoint, task, folder, precision, asked, archive)
     labels = files.label_names(checkpoint) if task.labelled else []
-    vocabulary = model.get_input_embeddings().num_embeddings
-    padding = padding_id(tokenizer, model)
-    reduced = in_precision(model, precision)
-
-    say(f"tracing {type(model).__name__}")
-    lengths = [min(9, max_length), min(6, max_length)]
-    if generates:
-        generator = torch.Generator().manual_seed(SEED)
-        wrapper: Any = Step(reduced)
-        examples = step_examples(wrapper, lengths, lengths[0] // 2, generator)
-    else:
-        pairs = task is QUESTION_ANSWERING
-        rows = Rows(tokenizer, vocabulary, inputs, pairs, padding)
-        examples = rows.batch(lengths)
-        wrapper = encoder_of(task, reduced, inputs, examples)
-    explain, explained, note = None, {}, {}
-    if explanations and not generates:
-        file = MODULE if reduced is model else TWIN
-        encoder = wrapper if reduced is model else encoder_of(task, model, inputs, examples)
-        try:
-            _write_module(trace_explained(encoder, examples), folder / file)
-            say(f"comparing gradients, up to {min(max_length, LONGEST)} tokens")
-            explained = verify_explained(folder / file, task, model, rows, max_length)
-            explain = file
-        except ExportError as error:
-            (folder / file).unlink(missing_ok=True)
-            note = {"note": f"it is written without explanations: {error}"}
-            say(f"{type(model).__name__}: {note['note']}")
-    if explain != MODULE:
+    say(f"tracing {type(made.model).__name__}")
+    reduced = in_precision(made.model, precision)
+    whole = reduced is made.model  # in full precision the module itself may be packed
+    wrapper, examples = _wrapped(made, copy.deepcopy(reduced) if whole else reduced)
+    if whole:
+        pack(wrapper, examples)
+    explained: dict[str, Any] = {}
+    if explanations and made.rows is not None:
+        encoder = wrapper if whole else encoder_of(task, made.model, made.inputs, examples)
+        explained = _write_explained(made, encoder, examples, MODULE if whole else TWIN)
+    if explained.get("explain") != MODULE:
         _write_module(trace(wrapper, {"forward": examples}), folder / MODULE)
-
-    write_tokenizer(tokenizer, max_length, folder)
-    check_tokenizer(tokenizer, folder)
+    write_tokenizer(checkpoint.tokenizer, made.max_length, folder)
+    check_tokenizer(checkpoint.tokenizer, folder)
     skipped = files.write_configs(checkpoint, folder)
-
-    say(f"comparing with the checkpoint, up to {max_length} tokens")
-    # The model was run while it was traced, and may have changed itself: so it is loaded afresh.
-    fresh = checkpoint.load()
-    judged = in_precision(fresh, precision)
-    if generates:
-        checked = verify_steps(folder / MODULE, judged, fresh, max_length, precision, above)
-    else:
-        judge = type(wrapper)(judged, inputs, wrapper.left)
-        checked = verify(folder / MODULE, task, judge, rows, max_length, precision, above)
-    say(f"{checked['texts']} rows agree, largest difference {checked['largest_difference']:.1e}")
-    if reduced is not model:
-        checked["agreement"] = measure(
-            yardstick, task, model, reduced, tokenizer, inputs, max_length
-        )
-        say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
-    if explain:
-        checked["explanations"] = explained
-    kept = Step(judged) if generates else judge
-    batches = probe_batches(kept, None if generates else rows, max_length)
-    checked["probes"] = probes(kept, batches, inputs)
-
+    checked = _compare(made, wrapper, yardstick, None if whole else reduced)
+    if "checked" in explained:
+        checked["explanations"] = explained.pop("checked")
     facts: dict[str, Any] = {
         "task": task.name,
-        "architecture": type(model).__name__,
-        "model_type": model.config.model_type,
+        "architecture": type(made.model).__name__,
+        "model_type": made.model.config.model_type,
         "precision": precision,
-        "inputs": inputs,
-        "methods": ["forward", *(METHODS if explain == MODULE else ())],
-        **({"explain": explain} if explain else {}),
+        "inputs": made.inputs,
+        "methods": ["forward", *(METHODS if explained.get("explain") == MODULE else ())],
         "num_labels": len(labels),
-        "problem_type": model.config.problem_type,
-        "max_length": max_length,
-        **tokenizer_facts(tokenizer),
-        "pad_token_id": padding,
+        "problem_type": made.model.config.problem_type,
+        "max_length": made.max_length,
+        **tokenizer_facts(checkpoint.tokenizer),
+        "pad_token_id": made.padding,
         "do_lower_case": lower_cases(folder),
-        **(generation_facts(wrapper, tokenizer) if generates else {}),
-        **({} if generates else {"embedding_name": embeddings_path(model)}),
+        **(
+            generation_facts(wrapper, checkpoint.tokenizer)
+            if made.rows is None
+            else {"embedding_name": embeddings_path(made.model)}
+        ),
         **({"torchserve": archive.save_mode} if archive else {}),
-        **note,
+        **explained,
         **({"not_done": skipped} if skipped else {}),
         "checked": checked,
     }
     _write_small_files(facts, checkpoint.name, labels, folder, archive)
+
+
+def _plan(
+    checkpoint: Checkpoint,
+    task: Task,
+    folder: Path,
+    precision: str,
+    asked: int | None,
+    archive: Archive | None,
+) -> _Export:
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    generates = task is TEXT_GENERATION
+    positions = position_limit(model)
+    limited = None if generates and positions is not None else tokenizer
+    max_length = effective_length(limited, positions, asked, scaled_positions(model))
+    if asked is None and archive is not None and archive.max_length is not None:
+        max_length = min(max_length, archive.max_length)
+    inputs = list(STEP_INPUTS) if generates else model_inputs(model, tokenizer)
+    padding = padding_id(tokenizer, model)
+    rows = None
+    if not generates:
+        vocabulary = model.get_input_embeddings().num_embeddings
+        rows = Rows(tokenizer, vocabulary, inputs, task is QUESTION_ANSWERING, padding)
+    return _Export(checkpoint, task, folder, precision, max_length, inputs, padding, rows)
+
+
+def _wrapped(made: _Export, model: PreTrainedModel) -> tuple[Any, tuple[Tensor, ...]]:
+    """The model as a module of plain tensors, and arguments to trace it with."""
+    lengths = [min(9, made.max_length), min(6, made.max_length)]
+    if made.rows is None:
+        step = Step(model)
+        generator = torch.Generator().manual_seed(SEED)
+        return step, step_examples(step, lengths, lengths[0] // 2, generator)
+    examples = made.rows.batch(lengths)
+    return encoder_of(made.task, model, made.inputs, examples), examples
+
+
+def _write_explained(
+    made: _Export, encoder: Encoder, examples: tuple[Tensor, ...], file: str
+) -> dict[str, Any]:
+    """Writes the module with what explanations need, where the model allows it.
+
+    Returns:
+        ``explain``, its file, and what was ``checked``; or a ``note`` that says why there is none.
+    """
+    try:
+        _write_module(trace_explained(encoder, examples), made.folder / file)
+        say(f"comparing gradients, up to {min(made.max_length, LONGEST)} tokens")
+        checked = verify_explained(
+            made.folder / file, made.task, made.model, made.rows, made.max_length
+        )
+        return {"explain": file, "checked": checked}
+    except ExportError as error:
+        (made.folder / file).unlink(missing_ok=True)
+        note = f"it is written without explanations: {error}"
+        say(f"{type(made.model).__name__}: {note}")
+        return {"note": note}
+
+
+def _compare(
+    made: _Export, wrapper: Any, yardstick: Yardstick, reduced: PreTrainedModel | None
+) -> dict[str, Any]:
+    """Holds the written module against the checkpoint.
+
+    Args:
+        reduced: the model in another precision than the checkpoint's; None in full precision.
+    """
+    say(f"comparing with the checkpoint, up to {made.max_length} tokens")
+    checkpoint, path, longest = made.checkpoint, made.folder / MODULE, made.max_length
+    above = thresholds(checkpoint.config, longest)
+    # The model was run while it was traced, and may have changed itself: so it is loaded afresh.
+    fresh = checkpoint.load()
+    judged = in_precision(fresh, made.precision)
+    if made.rows is None:
+        judge: Any = Step(judged)
+        checked = verify_steps(path, judged, fresh, longest, made.precision, above)
+    else:
+        judge = type(wrapper)(judged, made.inputs, wrapper.left)
+        checked = verify(path, made.task, judge, made.rows, longest, made.precision, above)
+    say(f"{checked['texts']} rows agree, largest difference {checked['largest_difference']:.1e}")
+    if reduced is not None:
+        checked["agreement"] = measure(
+            yardstick, made.task, made.model, reduced, checkpoint.tokenizer, made.inputs, longest
+        )
+        say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
+    kept = Step(judged) if made.rows is None else judge
+    checked["probes"] = probes(kept, probe_batches(kept, made.rows, longest), made.inputs)
+    return checked
 
 
 def _write_traced(archive: Archive, folder: Path, precision: str, asked: int | None) -> None:

@@ -38,11 +38,11 @@ def in_precision(model: PreTrainedModel, precision: str) -> PreTrainedModel:
     if ENGINE not in torch.backends.quantized.supported_engines:
         raise ExportError("int8 can only be exported and checked on an x86 CPU: use one, or bf16")
     torch.backends.quantized.engine = ENGINE
-    _convolutions_to_linear(twin)
+    convolutions_to_linear(twin)
     return torch.ao.quantization.quantize_dynamic(twin, {nn.Linear}, torch.qint8, inplace=True)
 
 
-def _convolutions_to_linear(module: nn.Module) -> None:
+def convolutions_to_linear(module: nn.Module) -> None:
     """GPT-2 keeps its linear layers transposed, under a name that quantisation does not know."""
     for name, child in module.named_children():
         if isinstance(child, Conv1D):
@@ -52,4 +52,4 @@ def _convolutions_to_linear(module: nn.Module) -> None:
             linear.bias.copy_(child.bias)
             setattr(module, name, linear)
         else:
-            _convolutions_to_linear(child)
+            convolutions_to_linear(child)

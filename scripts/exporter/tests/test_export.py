@@ -156,6 +156,8 @@ def test_module_follows_its_inputs_to_another_device(exported, architecture):
     for part in module.modules():
         tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
         for name, tensor in tensors:
+            if tensor.is_mkldnn:  # another device's module has none
+                continue
             part._c.setattr(name, tensor.to("meta"))  # .to("meta") cannot swap a script's tensors
     inputs = [torch.ones(2, 5, dtype=torch.long, device="meta") for _ in INPUTS[architecture]]
     logits = module(*inputs)

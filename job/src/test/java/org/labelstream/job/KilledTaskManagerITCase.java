@@ -15,18 +15,24 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.labelstream.kafka.LocalKafka;
 
-/** A TaskManager's process that is killed while explanations are owed, and what becomes of them. */
+/**
+ * A TaskManager's process that is killed while explanations are owed, or in the middle of an {@code
+ * INSERT}, and what becomes of them.
+ */
 class KilledTaskManagerITCase {
 
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -62,6 +68,18 @@ class KilledTaskManagerITCase {
             "--option",
             "heartbeat.timeout=5000")
         .succeeded();
+  }
+
+  /** Whichever was killed comes back, so that each test has another to take over. */
+  @BeforeEach
+  void startBoth() throws Exception {
+    for (String number : List.of("1", "2")) {
+      scripts.run("flink-local.sh", "taskmanager", "start", number);
+    }
+    long deadline = System.nanoTime() + Duration.ofMinutes(1).toNanos();
+    while (get("/overview").get("slots-available").asInt() < 2 && System.nanoTime() < deadline) {
+      Thread.sleep(200);
+    }
   }
 
   @AfterAll
@@ -143,6 +161,72 @@ class KilledTaskManagerITCase {
     System.out.printf(
         "%d explanations came out before the TaskManager was killed, %d after it%n",
         before, RECORDS - before);
+  }
+
+  @Test
+  void eachRowThatSqlLabelsComesOutOnceOverTheRestart() throws Exception {
+    int rows = 30_000;
+    kafka.createTopic("sql-texts", 1);
+    kafka.createTopic("sql-labels", 1);
+    topics.sendTexts(
+        "sql-texts",
+        IntStream.range(0, rows)
+            .mapToObj(
+                i ->
+                    "{\"id\": %d, \"text\": \"It was a wonderful day, number %d\"}".formatted(i, i))
+            .toList());
+    Path statements =
+        Files.writeString(
+            folder.resolve("insert.sql"),
+            """
+            SET 'parallelism.default' = '1';
+            SET 'execution.checkpointing.interval' = '500 ms';
+            SET 'table.exec.async-ml-predict.max-concurrent-operations' = '256';
+            CREATE TABLE texts (id INT, text STRING) WITH (
+              'connector' = 'kafka', 'properties.bootstrap.servers' = '%1$s', 'topic' = 'sql-texts',
+              'properties.group.id' = 'killed-sql', 'scan.startup.mode' = 'earliest-offset', 'format' = 'json');
+            CREATE TABLE labels (id INT, label STRING) WITH (
+              'connector' = 'kafka', 'properties.bootstrap.servers' = '%1$s', 'topic' = 'sql-labels', 'format' = 'json',
+              'sink.delivery-guarantee' = 'exactly-once', 'sink.transactional-id-prefix' = 'killed-sql',
+              'properties.transaction.timeout.ms' = '900000');
+            CREATE TEMPORARY MODEL sentiment INPUT (text STRING) OUTPUT (label STRING)
+            WITH ('provider' = 'labelstream', 'model' = '%2$s');
+            INSERT INTO labels SELECT id, label FROM ML_PREDICT(TABLE texts, MODEL sentiment, DESCRIPTOR(text));
+            """
+                .formatted(
+                    kafka.bootstrapServers(), Script.ROOT.resolve("model-assets/sentiment")));
+    String printed =
+        scripts.run("flink-local.sh", "sql", "-f", statements.toString()).succeeded().out();
+    String job =
+        Pattern.compile("Job ID: ([0-9a-f]{32})")
+            .matcher(printed)
+            .results()
+            .findFirst()
+            .orElseThrow(() -> new AssertionError(printed))
+            .group(1);
+    Duration limit = Duration.ofMinutes(2);
+    topics.readUntil("sql-labels", labels -> !labels.isEmpty(), limit);
+
+    assertThat(taskManagerOf("MLPredict").destroyForcibly()).isTrue();
+
+    int before = topics.read("sql-labels").size();
+    topics.readUntil("sql-labels", labels -> labels.size() >= rows, limit);
+    topics.sendTexts("sql-texts", List.of("{\"id\": -1, \"text\": \"the last\"}"));
+    topics.readUntil(
+        "sql-labels",
+        labels -> labels.stream().anyMatch(row -> text(row.value()).startsWith("{\"id\":-1,")),
+        limit);
+    assertThat(get("/jobs/" + job + "/checkpoints").at("/counts/restored").asInt()).isPositive();
+    scripts.run("flink-local.sh", "cancel", job).succeeded();
+
+    Set<Integer> labelled = new HashSet<>();
+    for (ConsumerRecord<byte[], byte[]> record : topics.read("sql-labels")) {
+      JsonNode label = JSON.readTree(record.value());
+      assertThat(label.get("label").asText()).isIn("POSITIVE", "NEGATIVE");
+      assertThat(labelled.add(label.get("id").asInt())).as("%s for the first time", label).isTrue();
+    }
+    assertThat(labelled).hasSize(rows + 1);
+    assertThat(before).as("rows before the kill").isLessThan(rows);
   }
 
   /** The process that runs an operator, as its log tells. */

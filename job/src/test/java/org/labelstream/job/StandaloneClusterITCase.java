@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.AfterAll;
@@ -195,6 +196,101 @@ class StandaloneClusterITCase {
     for (String job : jobs) {
       scripts.run("flink-local.sh", "cancel", job).succeeded();
     }
+  }
+
+  @Test
+  void sqlWithTwoModelsAndAJobShareTheWorkersAndTheModels() throws Exception {
+    for (String topic : List.of("sql-texts", "sql-labels", "sql-dead", "sql-out")) {
+      kafka.createTopic(topic, 1);
+    }
+    Path jobFile =
+        Files.writeString(
+            folder.resolve("beside-sql.yaml"),
+            """
+            name: beside-sql
+            pipelines:
+              - name: sentiment
+                model: %s
+                input: {topic: sql-texts}
+                output: {topic: sql-labels}
+                dead-letters: {topic: sql-dead}
+                parallelism: 1
+            kafka:
+              common: {bootstrap.servers: "%s"}
+              consumer: {group.id: beside-sql}
+            """
+                .formatted(
+                    Script.ROOT.resolve("model-assets/sentiment"), kafka.bootstrapServers()));
+    Path statements =
+        Files.writeString(
+            folder.resolve("two-models.sql"),
+            """
+            SET 'parallelism.default' = '1';
+            CREATE TABLE texts (text STRING) WITH (
+              'connector' = 'kafka', 'properties.bootstrap.servers' = '%1$s', 'topic' = 'sql-texts',
+              'properties.group.id' = 'sql', 'scan.startup.mode' = 'earliest-offset', 'format' = 'raw');
+            CREATE TABLE results (text STRING, label STRING, entities ARRAY<ROW<word STRING>>) WITH (
+              'connector' = 'kafka', 'properties.bootstrap.servers' = '%1$s', 'topic' = 'sql-out', 'format' = 'json');
+            CREATE TEMPORARY MODEL sentiment INPUT (text STRING) OUTPUT (label STRING)
+            WITH ('provider' = 'labelstream', 'model' = 'model-assets/sentiment');
+            CREATE TEMPORARY MODEL entities INPUT (text STRING) OUTPUT (entities ARRAY<ROW<word STRING>>)
+            WITH ('provider' = 'labelstream', 'model' = 'model-assets/entities', 'aggregation_strategy' = 'first');
+            CREATE TEMPORARY VIEW labelled AS
+            SELECT * FROM ML_PREDICT(TABLE texts, MODEL sentiment, DESCRIPTOR(text));
+            INSERT INTO results SELECT * FROM ML_PREDICT(TABLE labelled, MODEL entities, DESCRIPTOR(text));
+            """
+                .formatted(kafka.bootstrapServers()));
+    int loadedBefore = timesLoaded();
+
+    String job =
+        scripts.run("flink-local.sh", "submit", jobFile.toString()).succeeded().out().strip();
+    awaitRunning(job);
+    long workers = workers();
+    String sql =
+        scripts.run("flink-local.sh", "sql", "-f", statements.toString()).succeeded().out();
+    String sqlJob =
+        Pattern.compile("Job ID: ([0-9a-f]{32})")
+            .matcher(sql)
+            .results()
+            .findFirst()
+            .orElseThrow(() -> new AssertionError(sql))
+            .group(1);
+    awaitRunning(sqlJob);
+
+    topics.sendTexts("sql-texts", List.of("Maria Jensen showed us Geneva, a wonderful day"));
+    Duration limit = Duration.ofMinutes(1);
+    JsonNode result =
+        JSON.readTree(topics.readUntil("sql-out", rows -> !rows.isEmpty(), limit).get(0).value());
+    JsonNode label =
+        JSON.readTree(
+            topics.readUntil("sql-labels", rows -> !rows.isEmpty(), limit).get(0).value());
+    assertThat(result.get("label")).isEqualTo(label.at("/inference/sentiment/label"));
+    assertThat(result.at("/entities/0/word").asText()).isEqualTo("Maria Jensen");
+    assertThat(workers()).as("workers with SQL beside the job").isEqualTo(workers);
+    assertThat(timesLoaded() - loadedBefore).as("how often sentiment was loaded").isEqualTo(1);
+    for (String id : List.of(job, sqlJob)) {
+      scripts.run("flink-local.sh", "cancel", id).succeeded();
+    }
+  }
+
+  @Test
+  void sqlThatCannotBePlannedIsRefusedInASentence() throws Exception {
+    Path statements =
+        Files.writeString(
+            folder.resolve("wrong.sql"),
+            """
+            CREATE TEMPORARY VIEW texts AS SELECT * FROM (VALUES ('a good film')) AS t (text);
+            CREATE TEMPORARY MODEL sentiment INPUT (text STRING) OUTPUT (lable STRING)
+            WITH ('provider' = 'labelstream', 'model' = 'model-assets/sentiment');
+            SELECT * FROM ML_PREDICT(TABLE texts, MODEL sentiment, DESCRIPTOR(text));
+            """);
+    Script.Result result = scripts.run("flink-local.sh", "sql", "-f", statements.toString());
+    assertThat(result.status()).isNotZero();
+    assertThat(result.out() + result.err())
+        .contains(
+            "Model sentiment cannot be used: there is no OUTPUT column lable of"
+                + " sequence_classification: did you mean label?")
+        .doesNotContain("\tat ");
   }
 
   /** Until each task has opened its operators. */

@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.apache.flink.runtime.throwable.ThrowableClassifier;
 import org.apache.flink.runtime.throwable.ThrowableType;
 import org.apache.flink.util.InstantiationUtil;
@@ -139,6 +140,28 @@ class WrongEngineTest {
   void aMissingEngineIsRefusedWhereTheJobRuns() throws Exception {
     try (Job job = withoutEngine()) {
       assertThatThrownBy(() -> takeUp(job)).hasMessageContaining("there is none here: " + WAY_OUT);
+    }
+  }
+
+  @Test
+  void aMissingEngineIsRefusedWhereSqlIsPlannedAndWhereItRuns() throws Exception {
+    Constructor<?> function =
+        Class.forName("org.labelstream.job.sql.PredictFunction").getDeclaredConstructors()[0];
+    function.setAccessible(true);
+    byte[] planned =
+        InstantiationUtil.serializeObject(function.newInstance(null, null, null, null));
+    try (Job job = withoutEngine()) {
+      Class<?> factory = job.loadClass("org.labelstream.job.sql.LabelstreamModelFactory");
+      assertThatThrownBy(
+              () ->
+                  Stream.of(factory.getMethods())
+                      .filter(method -> method.getName().equals("createModelProvider"))
+                      .findFirst()
+                      .orElseThrow()
+                      .invoke(factory.getConstructor().newInstance(), (Object) null))
+          .hasStackTraceContaining("there is none here: " + WAY_OUT);
+      assertThatThrownBy(() -> InstantiationUtil.deserializeObject(planned, job))
+          .hasMessageContaining("there is none here: " + WAY_OUT);
     }
   }
 

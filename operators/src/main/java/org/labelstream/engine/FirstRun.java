@@ -63,11 +63,11 @@ final class FirstRun {
   private void checkForward() {
     // Without a pair, and of a tokenizer without special tokens: some text it must be.
     List<Tokens> rows = List.of(tokenizer.encode("a", null), tokenizer.encode("a good text", null));
-    int longest = Math.max(rows.get(0).length(), rows.get(1).length());
+    int width = LoadedModel.width(rows, folder);
     Logits logits = run(() -> LoadedModel.forward(module, folder, rows));
     long[] shape = logits.shape();
     int each = manifest.numLabels() > 0 ? manifest.numLabels() : START_AND_END;
-    boolean forTokens = shape.length == 3 && shape[1] == longest;
+    boolean forTokens = shape.length == 3 && shape[1] == width;
     if (shape[0] != rows.size() || !(forTokens || shape.length == 2)) {
       throw wrong("gives a result of the shape " + Arrays.toString(shape) + " for two texts");
     }

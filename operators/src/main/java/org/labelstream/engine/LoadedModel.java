@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.labelstream.model.ModelFolder;
+import org.labelstream.schedule.BatchPolicy;
 
 /**
  * A lease on a model: module and tokenizer of a folder, loaded once on each device of this process
@@ -90,8 +91,8 @@ public final class LoadedModel implements AutoCloseable {
   }
 
   /**
-   * Runs rows as one batch, padded to the longest of them: {@code input_ids} with the pad id, all
-   * else with 0.
+   * Runs rows as one batch, padded to the {@link BatchPolicy#width width} of the longest of them:
+   * {@code input_ids} with the pad id, all else with 0.
    *
    * @return {@code [rows, …]}
    * @throws EngineException when the module fails
@@ -136,7 +137,7 @@ public final class LoadedModel implements AutoCloseable {
 
   static Logits forward(Model module, ModelFolder folder, List<Tokens> rows) {
     try (NDManager manager = module.getNDManager().newSubManager()) {
-      NDList inputs = inputs(rows, folder, manager);
+      NDList inputs = inputs(rows, width(rows, folder), folder, manager);
       NDList outputs = module.getBlock().forward(new ParameterStore(manager, false), inputs, false);
       NDArray logits = outputs.get(0);
       return new Logits(logits.toFloatArray(), logits.getShape().getShape());
@@ -156,7 +157,7 @@ public final class LoadedModel implements AutoCloseable {
   public List<EmbeddingPath.Slope> slopes(List<EmbeddingPath.Point> points) {
     try (NDManager manager = shared.module().getNDManager().newSubManager()) {
       return GradientModule.slopes(
-          shared.module(), points, rows -> inputs(rows, folder, manager), manager);
+          shared.module(), points, rows -> inputs(rows, longest(rows), folder, manager), manager);
     } catch (EngineException e) {
       throw e;
     } catch (RuntimeException e) {
@@ -164,11 +165,23 @@ public final class LoadedModel implements AutoCloseable {
     }
   }
 
-  private static NDList inputs(List<Tokens> rows, ModelFolder folder, NDManager manager) {
-    int length = 0;
+  /** How wide rows are padded, in tokens: never beyond what the model takes. */
+  static int width(List<Tokens> rows, ModelFolder folder) {
+    int longest = longest(rows);
+    int most = Math.max(longest, folder.manifest().maxLength());
+    return Math.min(most, BatchPolicy.width(rows.size(), longest));
+  }
+
+  private static int longest(List<Tokens> rows) {
+    int longest = 0;
     for (Tokens row : rows) {
-      length = Math.max(length, row.length());
+      longest = Math.max(longest, row.length());
     }
+    return longest;
+  }
+
+  private static NDList inputs(
+      List<Tokens> rows, int length, ModelFolder folder, NDManager manager) {
     Shape shape = new Shape(rows.size(), length);
     NDList inputs = new NDList();
     for (String name : folder.manifest().inputs()) {

@@ -5,6 +5,8 @@ import ai.djl.MalformedModelException;
 import ai.djl.Model;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
@@ -216,9 +218,9 @@ final class Models {
         // The first explanation may come long after the folder was read.
         folder.requireUnchanged(file);
       }
-      module.load(
-          folder.path(),
-          file,
+      load(
+          module,
+          folder.path().resolve(file),
           Map.of("mapLocation", "true", "trainParam", Boolean.toString(gradients)));
       if (gradients) {
         module
@@ -249,6 +251,27 @@ final class Models {
                   + LoadedModel.firstLine(e)
                   + "): export the checkpoint again",
               e);
+    }
+  }
+
+  private static void load(Model module, Path file, Map<String, String> options)
+      throws IOException, MalformedModelException {
+    try {
+      module.load(file.getParent(), file.getFileName().toString(), options);
+    } catch (RuntimeException e) {
+      if (!PlainModule.isWantedFor(e)) {
+        throw e;
+      }
+      LOG.info("{} runs without packed weights: this libtorch has no oneDNN", file);
+      Path folder = Files.createTempDirectory("labelstream-plain-");
+      Path copy = folder.resolve(ModelFolder.MODULE);
+      try {
+        PlainModule.copy(file, copy);
+        module.load(folder, ModelFolder.MODULE, options);
+      } finally {
+        Files.deleteIfExists(copy);
+        Files.deleteIfExists(folder);
+      }
     }
   }
 }

@@ -1,6 +1,5 @@
 package org.labelstream.operator;
 
-import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Executor;
@@ -11,9 +10,6 @@ import java.util.function.UnaryOperator;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.labelstream.codec.DecodedEvent;
 import org.labelstream.engine.EngineException;
-import org.labelstream.engine.LoadedModel;
-import org.labelstream.explain.LayerIntegratedGradients;
-import org.labelstream.explain.Quadrature;
 import org.labelstream.operator.ExplainSettings.WhenFull;
 import org.labelstream.record.DeadLetter;
 import org.labelstream.record.ErrorCode;
@@ -24,10 +20,8 @@ import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
 import org.labelstream.result.RedactSettings;
 import org.labelstream.result.Redaction;
-import org.labelstream.schedule.BatchPolicy;
 import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
-import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Threads;
 import org.labelstream.schedule.ThrottledLog;
 import org.slf4j.Logger;
@@ -44,12 +38,6 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   private static final Logger LOG = LoggerFactory.getLogger(ExplainFunction.class);
   private static final ThrottledLog THROTTLED = new ThrottledLog(LOG);
 
-  /** A step costs two forwards, and a batch of this many times the tokens runs fastest. */
-  private static final int BATCH_FACTOR = 2;
-
-  /** An explanation is so much more work than a label that its timeout is so much longer. */
-  private static final int TIMEOUT_FACTOR = 10;
-
   private final ExplainSettings explaining;
   private final OutputRecords outputs;
 
@@ -58,9 +46,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
   /** A thread of its own: the first explanation may load a module, which nobody else waits for. */
   private transient ExecutorService thread;
 
-  private transient LoadedModel gradients;
-  private transient volatile Lane lane;
-  private transient LayerIntegratedGradients explainer;
+  private transient volatile Explainer explainer;
   private transient String unloadable;
 
   /**
@@ -81,7 +67,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
 
   @Override
   Lane lane() {
-    return lane;
+    return explainer == null ? null : explainer.lane();
   }
 
   @Override
@@ -106,53 +92,21 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
     if (unloadable != null) {
       throw new EngineException(unloadable); // once is enough: each try holds up all that are owed
     }
-    Quadrature quadrature =
-        explaining.steps() == null
-            ? Quadrature.gaussPatterson()
-            : Quadrature.gaussLegendre(explaining.steps());
-    BatchPolicy labels = settings.batch().policy(model.onGpu());
-    BatchPolicy policy =
-        new BatchPolicy(
-            BATCH_FACTOR * Math.min(labels.maxTokens(), Integer.MAX_VALUE / BATCH_FACTOR),
-            labels.lookAhead(),
-            labels.maxAge(),
-            Duration.ZERO);
-    Duration timeout = settings.timeout().multipliedBy(TIMEOUT_FACTOR);
-    if (model.folder().manifest().explain() != null) {
-      gradients = model.leaseForGradients();
-    }
-    LayerIntegratedGradients method = new LayerIntegratedGradients(task, gradients, quadrature);
-    lane =
-        open(method, new LaneSettings(policy, timeout, settings.callTimeout(), explaining.share()));
-    explainer = method;
+    explainer =
+        Explainer.open(settings, explaining.steps(), explaining.share(), model, task, this::open);
   }
 
   @Override
   void stop() {
     try {
-      stopExplaining();
+      if (explainer != null) {
+        explainer.close();
+      }
     } finally {
       outputs.log().close();
       if (thread != null) {
         thread.shutdown();
       }
-    }
-  }
-
-  private void stopExplaining() {
-    boolean stuck = false;
-    if (lane != null) {
-      lane.close();
-      stuck = lane.isStuck();
-    }
-    if (stuck) {
-      model.abandon();
-    }
-    if (gradients != null) {
-      if (stuck) {
-        gradients.abandon();
-      }
-      gradients.close();
     }
   }
 
@@ -197,7 +151,7 @@ public final class ExplainFunction extends ModelFunction<OutputRecord> {
                 + " send it again");
       }
       startExplaining();
-      lane.submit(explainer.plan(decoded.event(), parametersOf(decoded)), completion);
+      explainer.explain(decoded.event(), parametersOf(decoded), completion);
     } catch (RejectedRecordException e) {
       completion.rejected(e.letter());
     } catch (EngineException e) {

@@ -6,7 +6,6 @@ import java.util.Locale;
 import java.util.concurrent.Executor;
 import java.util.concurrent.RejectedExecutionException;
 import org.apache.flink.api.common.functions.OpenContext;
-import org.apache.flink.runtime.execution.SuppressRestartsException;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.apache.flink.streaming.api.functions.async.RichAsyncFunction;
 import org.labelstream.codec.DecodedEvent;
@@ -15,16 +14,15 @@ import org.labelstream.engine.EngineException;
 import org.labelstream.engine.EngineRuntime;
 import org.labelstream.engine.LoadedModel;
 import org.labelstream.model.InvalidModelException;
-import org.labelstream.model.ModelFolder;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
 import org.labelstream.record.Stage;
+import org.labelstream.schedule.InFlightBudget;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
 import org.labelstream.schedule.TaskGroup;
-import org.labelstream.store.ModelFetcher;
 import org.labelstream.task.Parameters;
 import org.labelstream.task.Task;
 import org.labelstream.task.TaskType;
@@ -60,7 +58,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   }
 
   /** A value that is longer, in bytes, is read beside the others, so that they need not wait. */
-  private static final int LONG_VALUE = 16 << 10;
+  static final int LONG_VALUE = 16 << 10;
 
   /**
    * What a byte of a value may cost in flight, in bytes: the value itself, the text, the result,
@@ -83,8 +81,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   transient TaskType type;
   transient Task task;
   transient EventCodec codec;
-  private transient ModelFetcher.Lease fetched;
-  private transient Parameters defaults;
+  private transient LeasedModel leased;
 
   ModelFunction(InferenceSettings settings) {
     this.settings = settings;
@@ -111,8 +108,16 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   /** What a record may hold between its arrival and its going out, in bytes. */
   final long inFlightBytes(SourceRecord record) {
-    return COST_PER_RECORD
-        + (long) COST_PER_BYTE * (record.value() == null ? 0 : record.value().length);
+    return inFlightBytes(length(record));
+  }
+
+  /** What a value of so many bytes may hold, in bytes. */
+  static long inFlightBytes(long length) {
+    return COST_PER_RECORD + COST_PER_BYTE * length;
+  }
+
+  private static int length(SourceRecord record) {
+    return record.value() == null ? 0 : record.value().length;
   }
 
   /** Whether a record for which there is no memory is given up, and does not wait for it. */
@@ -146,15 +151,10 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     preparing = new TaskGroup();
     metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
     try {
-      fetched =
-          ModelFetcher.instance()
-              .fetch(settings.model(), settings.verify(), settings.modelSha256());
-      ModelFolder folder = fetched.folder();
-      folder.notices().forEach(LOG::info);
-      type = InferenceFunction.taskType(folder);
-      defaults = type.parameters().parse(settings.parameters());
-      model = runtime().lease(folder, settings.device());
-      task = type.factory().create(model);
+      leased = LeasedModel.open(settings, runtime());
+      type = leased.type();
+      model = leased.model();
+      task = leased.task();
       codec =
           new EventCodec(
               settings.pipeline(), settings.form(), settings.maxValueBytes(), type.fields());
@@ -165,30 +165,16 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
         | EngineException
         | IllegalArgumentException
         | LinkageError e) {
-      if (LoadFailure.of(e, settings.modelSha256() != null) == LoadFailure.PASSING) {
-        throw new PipelineException("Pipeline " + settings.pipeline() + ": " + e.getMessage(), e);
-      }
-      // What is wrong here stays wrong however often the job restarts.
-      throw new SuppressRestartsException(
-          new PipelineException(
-              "Pipeline " + settings.pipeline() + " cannot start: " + reason(e), e));
+      throw LeasedModel.failure("Pipeline " + settings.pipeline(), settings, e);
     }
-  }
-
-  private static String reason(Throwable e) {
-    return e instanceof LinkageError
-        ? "DJL cannot be loaded ("
-            + e
-            + "): unpack labelstream-lib into Flink's lib/ folder and restart the cluster"
-        : e.getMessage();
   }
 
   final Parameters parametersOf(DecodedEvent decoded) throws RejectedRecordException {
     if (decoded.event().parameters().isEmpty()) {
-      return defaults;
+      return leased.defaults();
     }
     try {
-      return defaults.overriddenBy(type.parameters().parse(decoded.event().parameters()));
+      return leased.defaults().overriddenBy(type.parameters().parse(decoded.event().parameters()));
     } catch (IllegalArgumentException e) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_PARAMETER,
@@ -252,15 +238,19 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
    * @throws RejectedRecordException with the bound
    */
   final void checkFits(SourceRecord record) throws RejectedRecordException {
-    long limit = runtime().inFlight().limit();
-    if (inFlightBytes(record) > limit) {
+    checkFits(length(record), runtime().inFlight());
+  }
+
+  static void checkFits(long length, InFlightBudget budget) throws RejectedRecordException {
+    long limit = budget.limit();
+    if (inFlightBytes(length) > limit) {
       throw new RejectedRecordException(
           ErrorCode.TOO_LARGE,
           Stage.DECODE,
           "a value of "
-              + record.value().length
+              + length
               + " bytes may hold "
-              + mebibytes(inFlightBytes(record))
+              + mebibytes(inFlightBytes(length))
               + " while it is labelled, but all texts in flight on this TaskManager together may hold "
               + mebibytes(limit)
               + ": shorten it, or give the TaskManager more heap (or raise labelstream.in-flight-bytes)");
@@ -318,11 +308,8 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       preparing.close();
     }
     stop();
-    if (model != null) {
-      model.close();
-    }
-    if (fetched != null) {
-      fetched.close();
+    if (leased != null) {
+      leased.close();
     }
   }
 }

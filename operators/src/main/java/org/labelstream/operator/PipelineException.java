@@ -6,7 +6,7 @@ import java.io.IOException;
 public final class PipelineException extends IOException {
   private static final long serialVersionUID = 1L;
 
-  PipelineException(String message, Throwable cause) {
+  public PipelineException(String message, Throwable cause) {
     super(message, cause);
   }
 }

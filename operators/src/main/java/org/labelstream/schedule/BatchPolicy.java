@@ -18,6 +18,12 @@ public record BatchPolicy(int maxTokens, int lookAhead, Duration maxAge, Duratio
   /** A batch of this part of the budget runs at about half the speed of a full one. */
   private static final double OVERHEAD = 1 / 16.0;
 
+  /**
+   * Libraries compile their matrix products anew for each number of tokens in a batch, which takes
+   * milliseconds and half a megabyte for each layer. So there are only multiples of this many.
+   */
+  private static final int GRAIN = 16;
+
   public BatchPolicy {
     if (maxTokens < 1) {
       throw new IllegalArgumentException(
@@ -38,6 +44,18 @@ public record BatchPolicy(int maxTokens, int lookAhead, Duration maxAge, Duratio
               + maxAge.toMillis()
               + " ms), so every row would be overdue before its batch may start: lower linger or raise max-age");
     }
+  }
+
+  /**
+   * How wide a batch is padded: a little more than its longest row where that makes its tokens a
+   * number that other batches have too. A number of rows with many factors of two needs the least.
+   *
+   * @param rows how many there are
+   * @param longest the length of the longest row, in tokens
+   */
+  public static int width(int rows, int longest) {
+    int step = GRAIN / Math.min(GRAIN, Integer.lowestOneBit(rows));
+    return (longest + step - 1) / step * step;
   }
 
   /** What a batch costs beside its tokens, in tokens: the calls of its operators. */

@@ -8,6 +8,7 @@ import java.util.Deque;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.IntBinaryOperator;
 import java.util.function.LongSupplier;
 import java.util.function.ToIntFunction;
 
@@ -19,13 +20,13 @@ import java.util.function.ToIntFunction;
  * was served goes behind all others, so that a text of ten tokens does not wait for the two
  * thousand windows of a document that came before it.
  *
- * <p>A batch is a rectangle: it costs as many tokens as it has rows times the length of its longest
- * row, whether they are real or padding, and beside that what any batch costs however small it is
- * (an {@link BatchPolicy#overhead overhead}). So rows of like length belong together. {@link #poll}
- * sorts the rows that it looks at by length and takes, of all runs of neighbours that fit into the
- * token budget, the one that costs least for each real token. The record whose turn it is may be
- * passed over for the sake of that a few times, and no longer than {@code max-age}; then one of its
- * rows must be in the next batch.
+ * <p>A batch is a rectangle: it costs as many tokens as it has rows times its width, which is the
+ * length of its longest row or a little more, whether they are real or padding, and beside that
+ * what any batch costs however small it is (an {@link BatchPolicy#overhead overhead}). So rows of
+ * like length belong together. {@link #poll} sorts the rows that it looks at by length and takes,
+ * of all runs of neighbours that fit into the token budget, the one that costs least for each real
+ * token. The record whose turn it is may be passed over for the sake of that a few times, and no
+ * longer than {@code max-age}; then one of its rows must be in the next batch.
  *
  * <p><em>Contract.</em> Work-conserving: while a row waits, {@code poll} gives a batch; only {@code
  * linger}, if asked for, holds an unfilled one back. Every row that was added is given out once.
@@ -64,6 +65,7 @@ public final class Batcher<R> {
 
   private final BatchPolicy policy;
   private final ToIntFunction<R> lengthOf;
+  private final IntBinaryOperator width;
   private final LongSupplier nanoClock;
 
   private final Object lock = new Object();
@@ -80,8 +82,23 @@ public final class Batcher<R> {
    * @param nanoClock the time, in nanoseconds from any fixed point
    */
   public Batcher(BatchPolicy policy, ToIntFunction<R> lengthOf, LongSupplier nanoClock) {
+    this(policy, lengthOf, (rows, longest) -> longest, nanoClock);
+  }
+
+  /**
+   * @param lengthOf the length of a row, in tokens; at least 1
+   * @param width how wide a batch of so many rows is whose longest has so many tokens, in tokens;
+   *     at least these
+   * @param nanoClock the time, in nanoseconds from any fixed point
+   */
+  public Batcher(
+      BatchPolicy policy,
+      ToIntFunction<R> lengthOf,
+      IntBinaryOperator width,
+      LongSupplier nanoClock) {
     this.policy = policy;
     this.lengthOf = lengthOf;
+    this.width = width;
     this.nanoClock = nanoClock;
   }
 
@@ -273,8 +290,8 @@ public final class Batcher<R> {
     int bestEnd = 0;
     int first = 0;
     for (int end = Math.max(0, required); end < sorted.size(); end++) {
-      long longest = sorted.get(end).length;
-      while (first < end && (end - first + 1) * longest > policy.maxTokens()) {
+      int longest = sorted.get(end).length;
+      while (first < end && (end - first + 1L) * longest > policy.maxTokens()) {
         first++;
       }
       if (required >= 0 && required < first) {
@@ -282,8 +299,12 @@ public final class Batcher<R> {
       }
       int last = required >= 0 ? required : end;
       for (int start = first; start <= last; start++) {
-        double cost = (end - start + 1) * longest + overhead;
-        double perToken = cost / (tokensBefore[end + 1] - tokensBefore[start]);
+        int rows = end - start + 1;
+        long padded = (long) rows * width.applyAsInt(rows, longest);
+        if (padded > policy.maxTokens() && rows > 1) {
+          continue;
+        }
+        double perToken = (padded + overhead) / (tokensBefore[end + 1] - tokensBefore[start]);
         if (perToken < best) {
           best = perToken;
           bestStart = start;

@@ -97,7 +97,7 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
     this.listener = listener;
     this.onFailure = onFailure;
     BatchPolicy policy = settings.policy();
-    this.waiting = new Batcher<>(policy, Lane::costToBegin, System::nanoTime);
+    this.waiting = new Batcher<>(policy, Lane::costToBegin, BatchPolicy::width, System::nanoTime);
     BatchPolicy atOnce =
         new BatchPolicy(policy.maxTokens(), policy.lookAhead(), policy.maxAge(), Duration.ZERO);
     // Those that go on are not padded to each other, and how many there are has a bound: all of
@@ -285,13 +285,18 @@ public final class Lane implements Workers.WorkSource, AutoCloseable {
     Run(List<Item> items) {
       this.items = items;
       long sum = 0;
-      long longest = 0;
+      int longest = 0;
+      int sequences = 0;
       for (Item item : items) {
         sum += item.cost();
         longest = Math.max(longest, item.begun ? 1 : item.row.length());
+        sequences += item.row.sequences();
       }
       tokens = sum;
-      padded = longest * items.stream().mapToLong(i -> Math.max(1, i.row.sequences())).sum();
+      padded =
+          sequences > 0
+              ? (long) longest * sequences
+              : (long) items.size() * BatchPolicy.width(items.size(), longest);
       for (Item item : items) {
         shares.merge(item.record, (double) item.cost() / tokens, Double::sum);
       }

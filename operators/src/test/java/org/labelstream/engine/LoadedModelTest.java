@@ -17,6 +17,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.labelstream.model.ModelFolder;
@@ -78,6 +79,30 @@ class LoadedModelTest {
         assertThat(together.row(i))
             .containsExactly(alone, org.assertj.core.data.Offset.offset(1e-5f));
       }
+    }
+  }
+
+  @Test
+  void moduleRunsOnALibtorchWithoutOneDnn() throws IOException {
+    Path module = TextTokenizerTest.copy(temporary).resolve(ModelFolder.MODULE);
+    Files.delete(module);
+    // Built without oneDNN, libtorch knows none of its operators, as this one does not know that.
+    AtomicInteger changed = new AtomicInteger();
+    PlainModule.copy(
+        TextTokenizerTest.FIXTURE.resolve(ModelFolder.MODULE),
+        module,
+        code -> {
+          changed.addAndGet(code.contains("mkldnn._linear_pointwise(") ? 1 : 0);
+          return code.replace("mkldnn._linear_pointwise(", "mkldnn._of_another_libtorch(");
+        });
+    assertThat(changed).hasValue(1);
+
+    ModelFolder without = ModelFolder.read(temporary, Verify.IF_PRESENT);
+    try (LoadedModel packed = LoadedModel.lease(folder(), DeviceChoice.CPU);
+        LoadedModel plain = LoadedModel.lease(without, DeviceChoice.CPU)) {
+      List<Tokens> rows = List.of(packed.tokenizer().encode("a film that is not good", null));
+      assertThat(plain.forward(rows).row(0))
+          .containsExactly(packed.forward(rows).row(0), org.assertj.core.data.Offset.offset(1e-5f));
     }
   }
 

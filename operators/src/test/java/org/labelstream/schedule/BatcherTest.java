@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -17,6 +19,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class BatcherTest {
@@ -252,6 +255,67 @@ class BatcherTest {
 
       assertThat(batcher.poll()).isEqualTo(rows);
     }
+  }
+
+  /** Of the mix: how many numbers of tokens batches have, and what that costs in padding. */
+  @Test
+  void batchesHaveFewNumbersOfTokens() {
+    Random random = new Random(7);
+    Batcher<Named> batcher =
+        new Batcher<>(
+            new BatchPolicy(512, 128, SECOND, Duration.ZERO),
+            Named::length,
+            BatchPolicy::width,
+            now::get);
+    Set<Integer> numbers = new HashSet<>();
+    long real = 0;
+    long longest = 0;
+    long padded = 0;
+    for (int i = 0; i < 2_000; i++) {
+      while (batcher.size() < 256) {
+        add(batcher, 4 + random.nextInt(100));
+      }
+      List<Named> batch = batcher.poll();
+      int most = batch.stream().mapToInt(Named::length).max().orElseThrow();
+      int width = BatchPolicy.width(batch.size(), most);
+      numbers.add(batch.size() * width);
+      real += batch.stream().mapToLong(Named::length).sum();
+      longest += (long) batch.size() * most;
+      padded += (long) batch.size() * width;
+    }
+
+    assertThat(numbers).allMatch(tokens -> tokens % 16 == 0 && tokens <= 512);
+    assertThat((double) padded / longest).isLessThan(1.02);
+    assertThat((double) padded / real).isLessThan(1.06);
+  }
+
+  @Test
+  void aRowThatIsWiderThanTheBudgetRunsAlone() {
+    Batcher<Named> batcher =
+        new Batcher<>(
+            new BatchPolicy(50, 128, SECOND, Duration.ZERO),
+            Named::length,
+            BatchPolicy::width,
+            now::get);
+    List<Named> rows = add(batcher, 49, 49);
+
+    assertThat(batcher.poll()).isEqualTo(rows.subList(0, 1));
+    assertThat(batcher.poll()).isEqualTo(rows.subList(1, 2));
+  }
+
+  @ParameterizedTest
+  @CsvSource({
+    "1,1,16",
+    "1,16,16",
+    "1,17,32",
+    "2,17,24",
+    "3,40,48",
+    "8,43,44",
+    "16,43,43",
+    "48,7,7"
+  })
+  void widthsMakeNumbersOfTokensThatComeAgain(int rows, int longest, int width) {
+    assertThat(BatchPolicy.width(rows, longest)).isEqualTo(width);
   }
 
   @Test

@@ -19,7 +19,7 @@ import org.labelstream.record.SourceRecord;
  * The lines of files, one after another, read in this JVM by one subtask. It has no splits and
  * keeps no state: it is for a bounded run that is done again when it fails.
  */
-final class LineSource
+public final class LineSource
     implements Source<SourceRecord, LineSource.NoSplit, LineSource.NoState>,
         ResultTypeQueryable<SourceRecord> {
   private static final long serialVersionUID = 1L;
@@ -31,7 +31,7 @@ final class LineSource
    * @param files paths; {@code -} is standard input
    * @param maxLineBytes how much of a line is kept
    */
-  LineSource(List<String> files, long maxLineBytes) {
+  public LineSource(List<String> files, long maxLineBytes) {
     this.files = List.copyOf(files);
     this.maxLineBytes = maxLineBytes;
   }
