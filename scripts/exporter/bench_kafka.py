@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -67,6 +68,7 @@ class Cluster:
         self.bootstrap, self.port = "", 0
 
     def __enter__(self) -> Cluster:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is stopped then too
         shutil.rmtree(self.state / "kafka", ignore_errors=True)
         try:
             self.command(KAFKA, "start")
@@ -166,7 +168,9 @@ class Pipeline:
             "parameters": parameters or {},
         }
         _create(cluster, [self.texts, self.labels, self.dead], partitions)
-        self.producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 0})
+        self.producer = Producer(
+            {"bootstrap.servers": cluster.bootstrap, "linger.ms": 0, "log_level": 0}
+        )
         self.consumer = _consumer(cluster)
 
     def __enter__(self) -> Pipeline:
@@ -351,8 +355,8 @@ def _create(cluster: Cluster, topics: Sequence[str], partitions: int) -> None:
 
     config = {"message.timestamp.type": "LogAppendTime"}
     asked = [NewTopic(topic, partitions, 1, config=config) for topic in topics]
-    made = AdminClient({"bootstrap.servers": cluster.bootstrap}).create_topics(asked)
-    for future in made.values():
+    client = AdminClient({"bootstrap.servers": cluster.bootstrap})  # kept until all are there
+    for future in client.create_topics(asked).values():
         future.result(60)
 
 
@@ -363,6 +367,7 @@ def _consumer(cluster: Cluster) -> Any:
         {
             "bootstrap.servers": cluster.bootstrap,
             "group.id": "bench",
+            "log_level": 0,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
         }
