@@ -14,10 +14,8 @@ import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.apache.flink.streaming.api.functions.async.RichAsyncFunction;
 import org.labelstream.codec.EventCodec;
-import org.labelstream.engine.EngineException;
 import org.labelstream.engine.EngineRuntime;
 import org.labelstream.engine.LoadedModel;
-import org.labelstream.model.InvalidModelException;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
@@ -26,7 +24,6 @@ import org.labelstream.schedule.InFlightBudget;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
-import org.labelstream.schedule.TaskGroup;
 import org.labelstream.task.Parameters;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -59,9 +56,6 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     long inFlightBytes();
   }
 
-  /** A value that is longer, in bytes, is read beside the others, so that they need not wait. */
-  static final int LONG_VALUE = 16 << 10;
-
   /**
    * What a byte of a value may cost in flight for a model, in bytes: the value itself, the text,
    * the result, and a token for each byte at worst.
@@ -79,7 +73,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
 
   private transient EngineRuntime runtime;
   private transient Host host;
-  private transient TaskGroup preparing;
+  private transient Preparation preparing;
   private transient boolean memoryIsFull;
   private transient volatile Throwable failure;
   transient StageMetrics metrics;
@@ -159,8 +153,8 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   @Override
   public void open(OpenContext context) throws Exception {
     RequiredEngine.check();
-    preparing = new TaskGroup();
     metrics = new StageMetrics(getRuntimeContext().getMetricGroup());
+    preparing = new Preparation(metrics, this::failed);
     leased = new ArrayList<>();
     InferenceSettings opening = settings;
     try {
@@ -171,12 +165,11 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
       codec = codec();
       start();
       tellOfModels();
-    } catch (IOException
-        | InvalidModelException
-        | EngineException
-        | IllegalArgumentException
-        | LinkageError e) {
-      throw LeasedModel.failure("Pipeline " + settings.pipeline(), opening, e);
+    } catch (IOException | RuntimeException | LinkageError e) {
+      if (LeasedModel.isOfStart(e)) {
+        throw LeasedModel.failure("Pipeline " + settings.pipeline(), opening, e);
+      }
+      throw e;
     }
   }
 
@@ -216,14 +209,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     leased.stream().map(LeasedModel::folder).distinct().forEach(metrics::model);
     long loadMillis = leased.stream().mapToLong(model -> model.model().loadMillis()).sum();
     metrics.gauge("model_load_ms", () -> loadMillis);
-    metrics.gauge("in_flight_bytes", () -> host == null ? 0 : host.inFlightBytes());
-    metrics.gauge("in_flight_limit_bytes", () -> runtime().inFlight().limit());
-    metrics.gauge("in_flight_taskmanager_bytes", () -> runtime().inFlight().reserved());
-    metrics.gauge("queue_rows", () -> lanes().stream().mapToLong(Lane::waiting).sum());
-    metrics.gauge(
-        "queue_age_ms",
-        () -> lanes().stream().mapToLong(Lane::nanosWaited).max().orElse(0) / 1_000_000);
-    metrics.gauge("running_sequences", () -> lanes().stream().mapToLong(Lane::sequences).sum());
+    metrics.watch(() -> host == null ? 0 : host.inFlightBytes(), runtime().inFlight(), this::lanes);
   }
 
   /** The lanes of the stage's work; none before there is any. */
@@ -247,23 +233,12 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
    * @param task throws nothing but what is fatal
    */
   final void prepare(SourceRecord record, Runnable task) {
-    preparing.execute(
-        threadsFor(record),
-        () -> {
-          long start = System.nanoTime();
-          try {
-            task.run();
-          } catch (RuntimeException | Error e) {
-            failed(e);
-          }
-          metrics.prepared(System.nanoTime() - start);
-        });
+    preparing.execute(threadsFor(record), task);
   }
 
   /** The threads that read and tokenize a record. */
   Executor threadsFor(SourceRecord record) {
-    boolean isLong = record.value() != null && record.value().length > LONG_VALUE;
-    return isLong ? runtime().documents() : runtime().texts();
+    return Preparation.threads(runtime(), length(record));
   }
 
   /**

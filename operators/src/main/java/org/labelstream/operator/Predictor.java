@@ -3,8 +3,8 @@ package org.labelstream.operator;
 import com.google.errorprone.annotations.concurrent.GuardedBy;
 import java.io.IOException;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
-import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.apache.flink.metrics.MetricGroup;
@@ -21,7 +21,6 @@ import org.labelstream.schedule.InFlightBudget;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneSettings;
 import org.labelstream.schedule.Runner;
-import org.labelstream.schedule.TaskGroup;
 import org.labelstream.schedule.ThrottledLog;
 import org.slf4j.LoggerFactory;
 
@@ -52,7 +51,7 @@ public final class Predictor implements AutoCloseable {
       new ThrottledLog(LoggerFactory.getLogger(Predictor.class));
 
   private final EngineRuntime runtime;
-  private final TaskGroup preparing = new TaskGroup();
+  private final Preparation preparing;
   private final InferenceSettings settings;
   private final Consumer<Throwable> onFailure;
   private final StageMetrics metrics;
@@ -77,7 +76,7 @@ public final class Predictor implements AutoCloseable {
     this.metrics = metrics;
     this.leased = leased;
     this.onFailure = onFailure;
-    this.account = runtime.inFlight().open(this::memoryIsFree);
+    this.preparing = new Preparation(metrics, this::failed);
     LaneSettings how = settings.lane(leased.model().onGpu());
     this.lane = lane(leased.task(), how);
     try {
@@ -92,12 +91,8 @@ public final class Predictor implements AutoCloseable {
     }
     metrics.model(leased.folder());
     metrics.gauge("model_load_ms", leased.model()::loadMillis);
-    metrics.gauge("in_flight_bytes", account::held);
-    metrics.gauge("in_flight_limit_bytes", () -> runtime.inFlight().limit());
-    metrics.gauge("in_flight_taskmanager_bytes", () -> runtime.inFlight().reserved());
-    metrics.gauge("queue_rows", lane::waiting);
-    metrics.gauge("queue_age_ms", () -> lane.nanosWaited() / 1_000_000);
-    metrics.gauge("running_sequences", lane::sequences);
+    this.account = runtime.inFlight().open(this::memoryIsFree);
+    metrics.watch(account::held, runtime.inFlight(), () -> List.of(lane));
   }
 
   private Lane lane(Runner rows, LaneSettings how) {
@@ -193,18 +188,7 @@ public final class Predictor implements AutoCloseable {
   }
 
   private void prepare(long length, Runnable work) {
-    Executor threads = length > ModelFunction.LONG_VALUE ? runtime.documents() : runtime.texts();
-    preparing.execute(
-        threads,
-        () -> {
-          long start = System.nanoTime();
-          try {
-            work.run();
-          } catch (RuntimeException | Error e) {
-            failed(e);
-          }
-          metrics.prepared(System.nanoTime() - start);
-        });
+    preparing.execute(Preparation.threads(runtime, length), work);
   }
 
   /** How many bytes a text has in UTF-8, in which records hold theirs. */

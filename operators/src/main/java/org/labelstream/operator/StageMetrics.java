@@ -1,8 +1,10 @@
 package org.labelstream.operator;
 
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.LongSupplier;
+import java.util.function.Supplier;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.Gauge;
 import org.apache.flink.metrics.Histogram;
@@ -11,6 +13,8 @@ import org.apache.flink.metrics.ThreadSafeSimpleCounter;
 import org.apache.flink.runtime.metrics.DescriptiveStatisticsHistogram;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.record.ErrorCode;
+import org.labelstream.schedule.InFlightBudget;
+import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.LaneListener;
 
 /**
@@ -103,6 +107,24 @@ final class StageMetrics implements LaneListener {
         .addGroup("model", folder.name())
         .addGroup("version", folder.version())
         .gauge("model_info", () -> 1);
+  }
+
+  /**
+   * What the stage holds, and what waits in it.
+   *
+   * @param held the bytes of the stage's own texts in flight
+   * @param all those of the process
+   * @param lanes of the stage's work, as long as there are any
+   */
+  void watch(LongSupplier held, InFlightBudget all, Supplier<List<Lane>> lanes) {
+    gauge("in_flight_bytes", held);
+    gauge("in_flight_limit_bytes", all::limit);
+    gauge("in_flight_taskmanager_bytes", all::reserved);
+    gauge("queue_rows", () -> lanes.get().stream().mapToLong(Lane::waiting).sum());
+    gauge(
+        "queue_age_ms",
+        () -> lanes.get().stream().mapToLong(Lane::nanosWaited).max().orElse(0) / 1_000_000);
+    gauge("running_sequences", () -> lanes.get().stream().mapToLong(Lane::sequences).sum());
   }
 
   private long paddingPercent() {
