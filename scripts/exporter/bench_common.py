@@ -170,6 +170,18 @@ def parser_of(mode: str, about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def add_precisions(parser: argparse.ArgumentParser, known: Sequence[str], default: str) -> None:
+    """Adds ``--precisions``, a list of some that the bench has."""
+
+    def read(text: str) -> list[str]:
+        for precision in text.split(","):
+            if precision not in known:
+                parser.error(f"there is no precision {precision}: give some of {','.join(known)}")
+        return text.split(",")
+
+    parser.add_argument("--precisions", metavar="LIST", type=read, default=default)
+
+
 def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Ends with a sentence where one of the shared options cannot be."""
     for name in ("records", "rounds", "seconds", "threads"):

@@ -25,6 +25,7 @@ import bench_common
 from bench_common import (
     HERE,
     Phase,
+    add_precisions,
     check_options,
     cores,
     cpu_of,
@@ -355,20 +356,16 @@ def report(sides: dict[str, dict[str, Any]], precisions: Sequence[str]) -> list[
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the table, and writes the JSON file."""
     parser = parser_of("generation", __doc__)
-    parser.add_argument("--precisions", metavar="LIST", default="fp32,int8")
+    add_precisions(parser, PRECISIONS, "fp32,int8")
     parser.add_argument("--rounds", type=int, metavar="N", default=ROUNDS)
     options = parser.parse_args(arguments)
     check_options(parser, options)
-    precisions = options.precisions.split(",")
-    for precision in precisions:
-        if precision not in PRECISIONS:
-            parser.error(f"there is no precision {precision}: give some of {','.join(PRECISIONS)}")
     logging.set_verbosity_error()
     print(
         f"{PROMPTS} prompts, {FEWEST} to {MOST} new tokens each, GPT-2 of 6 layers, {cores()} "
         f"cores; alone: {ALONE} new tokens\n"
     )
-    write_json(options.json, report(run(precisions, options.rounds), precisions))
+    write_json(options.json, report(run(options.precisions, options.rounds), options.precisions))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from transformers.utils import logging
 
 from bench_common import (
     Phase,
+    add_precisions,
     check_options,
     cores,
     cpu_of,
@@ -247,20 +248,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the tables, and writes the JSON file."""
     parser = parser_of("offline", __doc__)
     parser.add_argument("--texts", type=Path, metavar="FILE")
-    parser.add_argument("--precisions", metavar="LIST", default="fp32,int8")
+    add_precisions(parser, PRECISIONS, "fp32,int8")
     parser.add_argument("--records", type=int, metavar="N", default=RECORDS)
     parser.add_argument("--rounds", type=int, metavar="N", default=ROUNDS)
     options = parser.parse_args(arguments)
     check_options(parser, options)
-    precisions = options.precisions.split(",")
-    for precision in precisions:
-        if precision not in PRECISIONS:
-            parser.error(f"there is no precision {precision}: give some of {','.join(PRECISIONS)}")
     logging.set_verbosity_error()
     texts = read_texts(options.texts, TEXTS)
     if not texts:
         parser.error(f"{options.texts} has no texts")
-    entries = run(texts, precisions, options.records, options.rounds)
+    entries = run(texts, options.precisions, options.records, options.rounds)
     write_json(options.json, entries)
 
 

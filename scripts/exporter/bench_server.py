@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import statistics
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ import torch
 
 from bench_common import (
     Phase,
+    add_precisions,
     check_options,
     entry,
     measure_undisturbed,
@@ -137,20 +137,17 @@ def report(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the table, and writes the JSON file."""
     parser = parser_of("server", __doc__)
-    parser.add_argument("--precisions", metavar="LIST", default="fp32")
+    add_precisions(parser, PRECISIONS, "fp32")
     parser.add_argument("--seconds", type=int, metavar="N", default=SECONDS)
     options = parser.parse_args(arguments)
     check_options(parser, options)
     texts, entries = make_texts(TEXTS), []
-    for precision in options.precisions.split(","):
-        if precision not in PRECISIONS:
-            parser.error(f"there is no precision {precision}: give some of {','.join(PRECISIONS)}")
+    for precision in options.precisions:
         model = bench_model("distilbert", precision)
         engine = Engine(f"a forward, {precision}", one_forward, precision, (Layout(1, 1),))
         with Running(engine, Layout(1, 1), bench_checkpoint("distilbert"), [], []) as running:
-            forward = statistics.mean(
-                phase.seconds / phase.results[1] for phase in [running.measure()]
-            )
+            phase = running.measure()
+            forward = phase.seconds / phase.results[1]
         with Cluster() as cluster:
             values = values_of(texts, WARM_UP + RECORDS)
             full = measure_undisturbed(

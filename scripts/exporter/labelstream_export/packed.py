@@ -49,7 +49,8 @@ class PackedLinear(torch.jit.ScriptModule):
         if bias is None:
             bias = torch.zeros(linear.out_features)
         self.register_buffer("bias", bias.detach())
-        self.register_buffer("packed", _packed(linear.weight.detach()))
+        packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+        self.register_buffer("packed", packed)
         self.attr, self.algorithm = activation
 
     @torch.jit.script_method
@@ -88,10 +89,6 @@ class PackedLinear(torch.jit.ScriptModule):
         elif self.attr == "swish":
             y = functional.silu(y)
         return y
-
-
-def _packed(weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight, None)
 
 
 def pack(wrapper: nn.Module, examples: Sequence[Tensor]) -> int:

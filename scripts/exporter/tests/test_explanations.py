@@ -28,6 +28,7 @@ from labelstream_export.tasks import (
     TOKEN_CLASSIFICATION,
     Task,
 )
+from modules import change
 
 pytest.importorskip("captum", reason="Captum has no version for this Python")
 
@@ -123,15 +124,6 @@ def arguments(folder: Path, rows: int, length: int) -> tuple[Tensor, Tensor, lis
     tensors = {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
     inputs = [tensors[name] for name in manifest_of(folder)["inputs"]]
     return load(folder).embed(*inputs), torch.arange(rows), inputs
-
-
-def change(module, to):
-    """Changes the tensors of a module but packed weights, which nothing here reads."""
-    for part in module.modules():
-        tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
-        for name, tensor in tensors:
-            if not tensor.is_mkldnn:
-                part._c.setattr(name, to(tensor))
 
 
 def test_gradients_are_those_of_finite_differences(folder):

@@ -19,6 +19,7 @@ from labelstream_export.export import export
 from labelstream_export.folder import UNSUMMED, sha256
 from labelstream_export.graph import check_devices
 from labelstream_export.tasks import SEQUENCE_CLASSIFICATION
+from modules import change
 
 INPUTS = {
     "bert": ["input_ids", "attention_mask", "token_type_ids"],
@@ -153,12 +154,7 @@ def test_no_device_is_left_in_the_written_module(exported, architecture):
 def test_module_follows_its_inputs_to_another_device(exported, architecture):
     """The meta device computes shapes only, and like a GPU refuses a tensor of the CPU."""
     module = load(exported[architecture])
-    for part in module.modules():
-        tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
-        for name, tensor in tensors:
-            if tensor.is_mkldnn:  # another device's module has none
-                continue
-            part._c.setattr(name, tensor.to("meta"))  # .to("meta") cannot swap a script's tensors
+    change(module, lambda tensor: tensor.to("meta"))
     inputs = [torch.ones(2, 5, dtype=torch.long, device="meta") for _ in INPUTS[architecture]]
     logits = module(*inputs)
     assert logits.device.type == "meta"
