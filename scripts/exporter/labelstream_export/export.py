@@ -29,6 +29,7 @@ from labelstream_export.checkpoint import (
 )
 from labelstream_export.errors import ExportError, reason_of
 from labelstream_export.explanations import LONGEST, METHODS, trace_explained, verify_explained
+from labelstream_export.first_token import first_token_only
 from labelstream_export.generation import INPUTS as STEP_INPUTS
 from labelstream_export.generation import Step, generation_facts, step_examples, verify_steps
 from labelstream_export.graph import check_devices, free_devices
@@ -47,7 +48,13 @@ from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
 from labelstream_export.reader import check_folder
 from labelstream_export.rows import SEED, Rows
-from labelstream_export.tasks import QUESTION_ANSWERING, TASKS, TEXT_GENERATION, Task
+from labelstream_export.tasks import (
+    QUESTION_ANSWERING,
+    SEQUENCE_CLASSIFICATION,
+    TASKS,
+    TEXT_GENERATION,
+    Task,
+)
 from labelstream_export.tokenizer import (
     check_tokenizer,
     lower_cases,
@@ -216,6 +223,9 @@ def _write(
     wrapper, examples = _wrapped(made, copy.deepcopy(reduced) if whole else reduced)
     if whole:
         pack(wrapper, examples)
+    if task is SEQUENCE_CLASSIFICATION and examples[0].shape[1] > 1:
+        others = made.rows.batch([1]), made.rows.batch([min(made.max_length, 17), 2, 5])
+        first_token_only(wrapper, examples, [examples, *others], trace)
     explained: dict[str, Any] = {}
     if explanations and made.rows is not None:
         encoder = wrapper if whole else encoder_of(task, made.model, made.inputs, examples)
