@@ -17,7 +17,7 @@ Usage: scripts/bench.sh --offline [OPTION...]
                         one would write by hand with PyTorch, ONNX Runtime, OpenVINO and CTranslate2
   --precisions LIST     which (default: fp32,int8; bf16 is there too, and slow on a processor without its instructions)
   --texts FILE          the texts, one a line (default: 300 made-up ones of mixed lengths, 42 tokens in the mean)
-  --records N           how many records Labelstream's clock sees, 300 to warm up come before (default: 1,500)
+  --records N           how many records Labelstream's clock sees, 1,000 to warm up come before (default: 2,000)
   --rounds N            how often each side is measured, the sides in turn (default: 2; after the first only the best
                         layout of each goes on)
   --json FILE           writes the figures to a file: [{"name", "value", "unit", "bound", "holds"}, ...]

@@ -30,14 +30,13 @@ from bench_common import (
     Stopwatch,
     cores,
 )
-from bench_models import bench_model, made_once, make_texts
+from bench_models import CALIBRATION_TEXTS, bench_model, made_once, make_texts
 from labelstream_export.export import MODULE
 
 BUDGET = 512  # padded tokens of a batch
 AT_LEAST_SECONDS = 4.0  # of a measurement, which goes over the texts as often as it takes
 WARM_UP_SECONDS = 4.0
 TORCHSERVE_LENGTH, TORCHSERVE_BATCH = 150, 8
-CALIBRATION_TEXTS = 128
 
 # Takes token ids and the mask, int64 [rows, tokens], and gives logits [rows, labels].
 Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]

@@ -9,6 +9,7 @@ import math
 import random
 import shutil
 import statistics
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ MAX_LENGTH = 512
 SEED = 1
 # Tokens of a text are lognormal, with a mean of 42 and 193 for the 99th percentile.
 LENGTHS = statistics.NormalDist(mu=3.426, sigma=0.79)
+CALIBRATION_TEXTS = 128  # by which int8 finds the ranges of activations
 SCALED_BY = 24  # texts, by whose logits the head is scaled
 
 
@@ -93,16 +95,24 @@ def bench_checkpoint(shape: str) -> Path:
 def bench_model(shape: str, precision: str = "fp32", explanations: bool = False) -> Path:
     """The model folder of that checkpoint, as the exporter makes it."""
     checkpoint = bench_checkpoint(shape)
+
+    def make(folder: Path) -> None:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as texts:
+            texts.write("\n".join(make_texts(CALIBRATION_TEXTS)))
+            texts.flush()
+            export(
+                checkpoint=str(checkpoint),
+                task=SEQUENCE_CLASSIFICATION,
+                output=folder,
+                precision=precision,
+                calibration=Path(texts.name) if precision == "int8" else None,
+                explanations=explanations,
+            )
+
     return made_once(
         bench_common.STATE / f"{shape}-{precision}{'-explanations' * explanations}",
         [Path(__file__), HERE / "requirements.txt", *HERE.glob("labelstream_export/*.py")],
-        lambda folder: export(
-            checkpoint=str(checkpoint),
-            task=SEQUENCE_CLASSIFICATION,
-            output=folder,
-            precision=precision,
-            explanations=explanations,
-        ),
+        make,
     )
 
 

@@ -36,7 +36,8 @@ from bench_engines import Engine, EngineError, Running, engines, prepared
 from bench_kafka import Cluster, label_all, values_of
 from bench_models import bench_checkpoint, bench_model, read_texts
 
-TEXTS, RECORDS, WARM_UP, ROUNDS = 300, 1500, 300, 2
+# The warm-up is as long as Java compiles, some twenty seconds.
+TEXTS, RECORDS, WARM_UP, ROUNDS = 300, 2000, 1000, 2
 PRECISIONS = ("fp32", "bf16", "int8")
 PIPELINE, HANDLER, BY_HAND, MODULE = "Hugging Face pipeline", "handler", "by hand", "the module"
 # The least that Labelstream's tokens per second are to be, as a multiple of another's.

@@ -15,8 +15,8 @@ from labelstream_export.generation import step_examples, verify_steps
 from labelstream_export.graph import check_devices
 from labelstream_export.lengths import thresholds
 from labelstream_export.module import encoder_of
-from labelstream_export.precision import in_precision
 from labelstream_export.progress import say
+from labelstream_export.quantized import judged_by
 from labelstream_export.reader import check_folder
 from labelstream_export.rows import SEED, Rows
 from labelstream_export.tasks import QUESTION_ANSWERING, TEXT_GENERATION, find_task
@@ -119,7 +119,7 @@ def _against(
     loaded = load_checkpoint(checkpoint, task, tokenizer)
     say(f"comparing with {loaded.name}, up to {max_length} tokens")
     above = thresholds(loaded.config, max_length)
-    reduced = in_precision(loaded.model, precision)
+    reduced = judged_by(loaded.model, folder / "model.pt", precision, task)
     if task is TEXT_GENERATION:
         checked = verify_steps(
             folder / "model.pt", reduced, loaded.model, max_length, precision, above

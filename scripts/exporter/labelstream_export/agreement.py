@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
 
 from labelstream_export.errors import ExportError
 from labelstream_export.tasks import (
@@ -98,17 +98,12 @@ def measure(
     Raises:
         ExportError: the file cannot be used, or the share is too small.
     """
-    texts = _read(yardstick.file, task) if yardstick.file else _built_in(task)
+    texts = texts_of(yardstick.file, task)
     taken = ("input_ids", "attention_mask") if task is TEXT_GENERATION else inputs
     pairs: list[tuple[Tensor, Tensor]] = []
     with torch.inference_mode():
         for text in texts:
-            encoded = tokenizer(
-                *text,
-                truncation="only_second" if task is QUESTION_ANSWERING else True,
-                max_length=max_length,
-                return_tensors="pt",
-            )
+            encoded = encoded_text(tokenizer, text, task, max_length)
             arguments = {name: encoded[name] for name in taken}
             if arguments["input_ids"].shape[1] == 0:
                 continue
@@ -134,6 +129,27 @@ def measure(
         "equal": share,
         "on": "given" if yardstick.file else "built-in",
     }
+
+
+def encoded_text(
+    tokenizer: PreTrainedTokenizerFast, text: tuple[str, ...], task: Task, max_length: int
+) -> BatchEncoding:
+    """A text, or a question and a context, as the model takes it."""
+    return tokenizer(
+        *text,
+        truncation="only_second" if task is QUESTION_ANSWERING else True,
+        max_length=max_length,
+        return_tensors="pt",
+    )
+
+
+def texts_of(file: Path | None, task: Task) -> list[tuple[str, ...]]:
+    """The texts of a file, or the built-in ones.
+
+    Raises:
+        ExportError: the file cannot be used.
+    """
+    return _read(file, task) if file else _built_in(task)
 
 
 def _decisions(

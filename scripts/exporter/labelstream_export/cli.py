@@ -69,6 +69,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "or int8 must decide as fp32 does (default: built-in ones, and nothing is refused)",
     )
     parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="FILE",
+        help="texts, one on a line as in --agreement's, by which int8 finds the ranges of "
+        "activations: 100 of those that will come are enough (default: built-in ones)",
+    )
+    parser.add_argument(
         "--min-agreement",
         default=0.99,
         type=_share,
@@ -112,6 +119,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error("give CHECKPOINT and --output FOLDER, or --verify FOLDER")
     if options.verify is not None and options.output is not None:
         parser.error("--verify writes nothing: leave out --output")
+    if options.calibrate and options.precision != "int8":
+        parser.error("--calibrate is for activations in integers: give --precision int8 too")
     if options.agreement and options.precision == "fp32":
         parser.error("--agreement compares with fp32: give --precision bf16 or int8 too")
     return options
@@ -137,6 +146,7 @@ def main(arguments: Sequence[str]) -> int:
             precision=options.precision,
             max_length=options.max_length,
             yardstick=Yardstick(options.agreement, options.min_agreement),
+            calibration=options.calibrate,
             explanations=options.explanations,
             force=options.force,
             traced_minutes=options.traced_minutes,

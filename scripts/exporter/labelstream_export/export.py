@@ -17,7 +17,13 @@ from transformers.utils import logging
 
 from labelstream_export import folder as files
 from labelstream_export.again import probe_batches, probes
-from labelstream_export.agreement import BUILT_IN, Yardstick, measure
+from labelstream_export.agreement import (
+    BUILT_IN,
+    Yardstick,
+    encoded_text,
+    measure,
+    texts_of,
+)
 from labelstream_export.apart import GIB, Bounds, run_apart
 from labelstream_export.archive import write_module
 from labelstream_export.card import card
@@ -44,8 +50,9 @@ from labelstream_export.module import (
     trace,
 )
 from labelstream_export.packed import pack
-from labelstream_export.precision import in_precision
+from labelstream_export.precision import check_engine, in_precision
 from labelstream_export.progress import say
+from labelstream_export.quantized import calibrate, judged_by, quantize
 from labelstream_export.reader import check_folder
 from labelstream_export.rows import SEED, Rows
 from labelstream_export.tasks import (
@@ -64,8 +71,13 @@ from labelstream_export.tokenizer import (
 from labelstream_export.torchserve import Archive, is_archive, open_archive
 from labelstream_export.traced import INPUTS as TRACED_INPUTS
 from labelstream_export.traced import class_count, load_traced, verify_traced
-from labelstream_export.verify import verify
+from labelstream_export.verify import TOLERANCE, verify
 
+# Texts are taken for the ranges of activations up to this number.
+CALIBRATION_TEXTS = 256
+# How often a quarter of the layers, those that lose most, goes back to fp32 where int8 decides
+# otherwise.
+REFINEMENTS = 2
 MODULE = "model.pt"
 TWIN = "explain.pt"
 
@@ -79,6 +91,7 @@ def export(
     precision: str = "fp32",
     max_length: int | None = None,
     yardstick: Yardstick = BUILT_IN,
+    calibration: Path | None = None,
     explanations: bool = True,
     force: bool = False,
     traced_minutes: float = 30,
@@ -98,6 +111,8 @@ def export(
         max_length: tokens of a text that the model sees, special ones included; None for as many
             as the checkpoint allows, or the archive tells.
         yardstick: what bf16 and int8 have to agree with fp32 on.
+        calibration: texts by which int8 finds the ranges of activations, one on a line; for
+            question answering a question, a tab and a context. None for built-in ones.
         explanations: whether an encoder gets the methods that explanations need: in the module
             itself in fp32, else in a twin in fp32. Where the model does not allow it the export
             goes on without them, and says so.
@@ -139,7 +154,8 @@ def export(
                     max_length,
                 )
             else:
-                _write(loaded, task, made, precision, max_length, yardstick, explanations, archive)
+                asked = _Asked(precision, max_length, yardstick, calibration, explanations)
+                _write(loaded, task, made, asked, archive)
             check_folder(made)
             if (output / "README.md").is_file():
                 shutil.copyfile(output / "README.md", made / "README.md")
@@ -205,29 +221,28 @@ class _Export:
         return self.checkpoint.model
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What an export of a checkpoint is asked for, as ``export`` has it."""
+
+    precision: str
+    max_length: int | None
+    yardstick: Yardstick
+    calibration: Path | None
+    explanations: bool
+
+
 def _write(
-    checkpoint: Checkpoint,
-    task: Task,
-    folder: Path,
-    precision: str,
-    asked: int | None,
-    yardstick: Yardstick,
-    explanations: bool,
-    archive: Archive | None,
+    checkpoint: Checkpoint, task: Task, folder: Path, asked: _Asked, archive: Archive | None
 ) -> None:
-    made = _plan(checkpoint, task, folder, precision, asked, archive)
+    made = _plan(checkpoint, task, folder, asked.precision, asked.max_length, archive)
     labels = files.label_names(checkpoint) if task.labelled else []
+    wrapper, examples = _in_precision(made, asked)
     say(f"tracing {type(made.model).__name__}")
-    reduced = in_precision(made.model, precision)
-    whole = reduced is made.model  # in full precision the module itself may be packed
-    wrapper, examples = _wrapped(made, copy.deepcopy(reduced) if whole else reduced)
-    if whole:
-        pack(wrapper, examples)
-    if task is SEQUENCE_CLASSIFICATION and examples[0].shape[1] > 1:
-        others = made.rows.batch([1]), made.rows.batch([min(made.max_length, 17), 2, 5])
-        first_token_only(wrapper, examples, [examples, *others], trace)
+    whole = asked.precision == "fp32"
+    _leave_out(made, wrapper, examples)
     explained: dict[str, Any] = {}
-    if explanations and made.rows is not None:
+    if asked.explanations and made.rows is not None:
         encoder = wrapper if whole else encoder_of(task, made.model, made.inputs, examples)
         explained = _write_explained(made, encoder, examples, MODULE if whole else TWIN)
     if explained.get("explain") != MODULE:
@@ -235,14 +250,14 @@ def _write(
     write_tokenizer(checkpoint.tokenizer, made.max_length, folder)
     check_tokenizer(checkpoint.tokenizer, folder)
     skipped = files.write_configs(checkpoint, folder)
-    checked = _compare(made, wrapper, yardstick, None if whole else reduced)
+    checked = _compare(made, wrapper, asked.yardstick)
     if "checked" in explained:
         checked["explanations"] = explained.pop("checked")
     facts: dict[str, Any] = {
         "task": task.name,
         "architecture": type(made.model).__name__,
         "model_type": made.model.config.model_type,
-        "precision": precision,
+        "precision": asked.precision,
         "inputs": made.inputs,
         "methods": ["forward", *(METHODS if explained.get("explain") == MODULE else ())],
         "num_labels": len(labels),
@@ -299,6 +314,64 @@ def _wrapped(made: _Export, model: PreTrainedModel) -> tuple[Any, tuple[Tensor, 
     return encoder_of(made.task, model, made.inputs, examples), examples
 
 
+def _in_precision(made: _Export, asked: _Asked) -> tuple[Any, tuple[Tensor, ...]]:
+    """The model as a module of plain tensors in the precision that is asked for, and arguments to
+    trace it with."""
+    if asked.precision == "int8" and made.rows is not None:
+        return _quantized(made, asked)
+    if asked.precision != "fp32":
+        return _wrapped(made, in_precision(made.model, asked.precision))
+    wrapper, examples = _wrapped(made, copy.deepcopy(made.model))
+    pack(wrapper, examples)
+    return wrapper, examples
+
+
+def _quantized(made: _Export, asked: _Asked) -> tuple[Any, tuple[Tensor, ...]]:
+    """An encoder with layers of integers: as many as leave its decisions what they were."""
+    check_engine()
+    tokenizer, longest = made.checkpoint.tokenizer, made.max_length
+    texts = [
+        tuple(encoded[name] for name in made.inputs)
+        for encoded in (
+            encoded_text(tokenizer, text, made.task, longest)
+            for text in texts_of(asked.calibration, made.task)[:CALIBRATION_TEXTS]
+        )
+        if encoded["input_ids"].shape[1] > 0
+    ]
+    say(f"finding the ranges of activations on {len(texts)} texts")
+    groups = calibrate(_wrapped(made, copy.deepcopy(made.model))[0], texts)
+    count = sum(len(group.layers) for group in groups)
+    judging = replace(asked.yardstick, least=0.0)
+    for turn in range(REFINEMENTS + 1):
+        wrapper, examples = _wrapped(made, copy.deepcopy(made.model))
+        quantize(wrapper, groups, examples)
+        pack(wrapper, examples)
+        agreed = measure(
+            judging, made.task, made.model, wrapper.model, tokenizer, made.inputs, longest
+        )
+        if agreed["equal"] >= asked.yardstick.least or turn == REFINEMENTS:
+            break
+        groups.sort(key=lambda group: group.recipe.error)
+        groups = groups[: max(1, len(groups) * 3 // 4)]
+    kept = sum(len(group.layers) for group in groups)
+    say(f"{kept} of {count} linear layers are in int8, the others in fp32")
+    return wrapper, examples
+
+
+def _leave_out(made: _Export, wrapper: Any, examples: tuple[Tensor, ...]) -> None:
+    """Lets a classifier of texts leave out of its last layer what it does not read."""
+    if made.task is not SEQUENCE_CLASSIFICATION or examples[0].shape[1] == 1:
+        return
+    others = made.rows.batch([1]), made.rows.batch([min(made.max_length, 17), 2, 5])
+    checks = [examples, *others]
+    if made.precision != "fp32":
+        # Whether it may is seen where numbers are exact: in others a last bit becomes a step.
+        exact, _ = _wrapped(made, made.model)
+        if not first_token_only(exact, examples, checks, trace):
+            return
+    first_token_only(wrapper, examples, checks, trace, TOLERANCE[made.precision])
+
+
 def _write_explained(
     made: _Export, encoder: Encoder, examples: tuple[Tensor, ...], file: str
 ) -> dict[str, Any]:
@@ -321,20 +394,14 @@ def _write_explained(
         return {"note": note}
 
 
-def _compare(
-    made: _Export, wrapper: Any, yardstick: Yardstick, reduced: PreTrainedModel | None
-) -> dict[str, Any]:
-    """Holds the written module against the checkpoint.
-
-    Args:
-        reduced: the model in another precision than the checkpoint's; None in full precision.
-    """
+def _compare(made: _Export, wrapper: Any, yardstick: Yardstick) -> dict[str, Any]:
+    """Holds the written module against the checkpoint."""
     say(f"comparing with the checkpoint, up to {made.max_length} tokens")
     checkpoint, path, longest = made.checkpoint, made.folder / MODULE, made.max_length
     above = thresholds(checkpoint.config, longest)
     # The model was run while it was traced, and may have changed itself: so it is loaded afresh.
     fresh = checkpoint.load()
-    judged = in_precision(fresh, made.precision)
+    judged = judged_by(fresh, path, made.precision, made.task)
     if made.rows is None:
         judge: Any = Step(judged)
         checked = verify_steps(path, judged, fresh, longest, made.precision, above)
@@ -342,9 +409,15 @@ def _compare(
         judge = type(wrapper)(judged, made.inputs, wrapper.left)
         checked = verify(path, made.task, judge, made.rows, longest, made.precision, above)
     say(f"{checked['texts']} rows agree, largest difference {checked['largest_difference']:.1e}")
-    if reduced is not None:
+    if made.precision != "fp32":
         checked["agreement"] = measure(
-            yardstick, made.task, made.model, reduced, checkpoint.tokenizer, made.inputs, longest
+            yardstick,
+            made.task,
+            made.model,
+            wrapper.model,
+            checkpoint.tokenizer,
+            made.inputs,
+            longest,
         )
         say(f"{checked['agreement']['equal']:.2%} of the decisions are those of fp32")
     kept = Step(judged) if made.rows is None else judge

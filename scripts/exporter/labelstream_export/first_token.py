@@ -8,6 +8,7 @@ values are of all tokens. What each operator gives for the first token stays wha
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from labelstream_export.errors import ExportError
+from labelstream_export.verify import TOLERANCE, difference_of
 
 # Give for each place of a tensor what is to be had from that place.
 POINTWISE = {
@@ -34,8 +36,6 @@ PRODUCT = {"matmul", "__matmul__", "bmm"}
 SAME = {"dropout", "to", "float", "type_as", "contiguous", "detach"}
 # What is needed of a tensor where it is not the first of one dimension.
 ALL = -1
-# How far what is given may be from what was, by the order of sums alone.
-AGREES = 1e-3
 
 Place = int | str  # of an argument, or its name
 
@@ -208,7 +208,7 @@ class _Calls(TorchFunctionMode):
         raise NotImplementedError
 
 
-class _Recorder(_Calls):
+class Recorder(_Calls):
     """Keeps all calls; what they take and give is kept too, so that each has an id of its own."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -217,6 +217,16 @@ class _Recorder(_Calls):
 
     def after(self, name: str, arguments: Any, options: Any, output: Any) -> None:
         self.calls.append(_Call(name, {**dict(enumerate(arguments)), **options}, output))
+
+    def readers(self) -> Counter[int]:
+        """How many calls read each tensor, by its id."""
+        found: Counter[int] = Counter()
+        for call in self.calls:
+            taken = {id(one) for one in call.tensors().values()}
+            gives = isinstance(call.output, Tensor) or _holds_tensors(call.output)
+            if gives and not (call.name in SAME and id(call.output) in taken):
+                found.update(taken)
+        return found
 
     def plan(self, result: Tensor) -> list[tuple[str, _Less | None]]:
         """What each call may leave out so that the result stays the same."""
@@ -313,6 +323,7 @@ def first_token_only(
     examples: Sequence[Tensor],
     checks: Sequence[Sequence[Tensor]],
     trace: Callable[[nn.Module, Mapping[str, tuple[Tensor, ...]]], Callable[..., Tensor]],
+    tolerance: float = TOLERANCE["fp32"],
 ) -> int:
     """Lets the ``forward`` of an encoder that reads the first token behind its last layer compute
     no other one there.
@@ -322,6 +333,7 @@ def first_token_only(
         examples: its arguments, of more than one token.
         checks: other arguments, for which it has to give what it gave.
         trace: traces methods of a module: a model may make other calls when it is traced.
+        tolerance: for what it gives then, as ``difference_of`` has it.
 
     Returns:
         How many calls give less; 0 where the encoder is left as it is, because its model reads more
@@ -331,7 +343,7 @@ def first_token_only(
     plans: list[list[tuple[str, _Less | None]]] = []
 
     def record(*tensors: Tensor) -> Tensor:
-        with _Recorder(encoder.model) as recorder:
+        with Recorder(encoder.model) as recorder:
             result = forward(*tensors)
         plans.append(recorder.plan(result))
         return result
@@ -348,13 +360,10 @@ def first_token_only(
         if count:
             traced = trace(encoder, {"forward": tuple(examples)})
             with torch.inference_mode():
-                if all(_agree(traced(*given), forward(*given)) for given in checks):
-                    return count
+                differences = [difference_of(traced(*given), forward(*given)) for given in checks]
+            if all(difference <= tolerance for difference in differences):
+                return count
     except (ExportError, RuntimeError):
         pass  # some call needs more than it seems to
     del encoder.forward
     return 0
-
-
-def _agree(given: Tensor, expected: Tensor) -> bool:
-    return given.shape == expected.shape and torch.allclose(given, expected, AGREES, AGREES)

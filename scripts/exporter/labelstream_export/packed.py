@@ -105,7 +105,7 @@ def pack(wrapper: nn.Module, examples: Sequence[Tensor]) -> int:
         return 0
     model = wrapper.model
     convolutions_to_linear(model)
-    followed = _followed(wrapper, examples)
+    followed = followed_by(wrapper, examples)
     uses = Counter(id(one) for _, one in model.named_parameters(remove_duplicate=False))
     count = 0
     for name, module in list(model.named_modules()):
@@ -123,7 +123,7 @@ def pack(wrapper: nn.Module, examples: Sequence[Tensor]) -> int:
     return count
 
 
-def _followed(wrapper: nn.Module, examples: Sequence[Tensor]) -> dict[str, str]:
+def followed_by(wrapper: nn.Module, examples: Sequence[Tensor]) -> dict[str, str]:
     """The activation behind each linear layer, by their names in the model: one that takes the
     layer's output as it is; neither is run more than once."""
     outputs: dict[int, tuple[str, Tensor]] = {}

@@ -22,8 +22,9 @@ def in_precision(model: PreTrainedModel, precision: str) -> PreTrainedModel:
         model: float32, on the CPU.
         precision: ``fp32`` gives the model itself; ``bf16`` casts all weights, while tables that
             the code computes (rotary frequencies) stay float32, as transformers loads them;
-            ``int8`` holds the weights of linear layers as integers and converts their inputs as
-            they come (dynamic quantisation), all else stays float32.
+            ``int8``, of a generator, holds the weights of linear layers as integers and converts
+            their inputs as they come (dynamic quantisation), all else stays float32; encoders have
+            ``quantized``.
 
     Raises:
         ExportError: this machine cannot run int8 the way libtorch does.
@@ -35,11 +36,20 @@ def in_precision(model: PreTrainedModel, precision: str) -> PreTrainedModel:
         for parameter in twin.parameters():
             parameter.data = parameter.data.to(torch.bfloat16)
         return twin
-    if ENGINE not in torch.backends.quantized.supported_engines:
-        raise ExportError("int8 can only be exported and checked on an x86 CPU: use one, or bf16")
+    check_engine()
     torch.backends.quantized.engine = ENGINE
     convolutions_to_linear(twin)
     return torch.ao.quantization.quantize_dynamic(twin, {nn.Linear}, torch.qint8, inplace=True)
+
+
+def check_engine() -> None:
+    """Whether this machine runs int8 the way libtorch does.
+
+    Raises:
+        ExportError: it does not.
+    """
+    if ENGINE not in torch.backends.quantized.supported_engines:
+        raise ExportError("int8 can only be exported and checked on an x86 CPU: use one, or bf16")
 
 
 def convolutions_to_linear(module: nn.Module) -> None:
