@@ -21,10 +21,11 @@ Usage: scripts/bench.sh --offline [OPTION...]
   --rounds N            how often each side is measured, the sides in turn (default: 2; after the first only the best
                         layout of each goes on)
   --json FILE           writes the figures to a file: [{"name", "value", "unit", "bound", "holds"}, ...]
+  --chart FILE          draws them, as SVG
 
   --server              the latency of records that arrive at random (Poisson, open loop), from when each was due to its
                         receipt, at 25, 50, 75 and 90 % of what the same job does offline
-  --precisions LIST, --seconds N, --json FILE
+  --precisions LIST, --seconds N, --json FILE, --chart FILE
                         which (default: fp32), and how long each load lasts (default: 30)
 
   --generation          generated tokens per second of a GPT-2 of 6 layers, 32 prompts of 10 to 100 new tokens, and of one
@@ -83,7 +84,7 @@ while [ $# -gt 0 ]; do
       records="$2"
       shift
       ;;
-    --model | --shape | --texts | --threads | --json | --precisions | --rounds | --seconds)
+    --model | --shape | --texts | --threads | --json | --chart | --precisions | --rounds | --seconds)
       [ $# -ge 2 ] || misuse "$1 needs a value"
       options+=("$1" "$2")
       shift

@@ -170,6 +170,11 @@ def parser_of(mode: str, about: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def add_chart(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--chart``, the SVG file of a chart."""
+    parser.add_argument("--chart", type=Path, metavar="FILE")
+
+
 def add_precisions(parser: argparse.ArgumentParser, known: Sequence[str], default: str) -> None:
     """Adds ``--precisions``, a list of some that the bench has."""
 
@@ -190,8 +195,9 @@ def check_options(parser: argparse.ArgumentParser, options: argparse.Namespace) 
     texts = getattr(options, "texts", None)
     if texts and not texts.is_file():
         parser.error(f"there is no file {texts}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"there is no folder for {options.json}: make it")
+    for file in (options.json, getattr(options, "chart", None)):
+        if file and not file.absolute().parent.is_dir():
+            parser.error(f"there is no folder for {file}: make it")
 
 
 def write_json(file: Path | None, entries: Sequence[dict[str, Any]]) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 import transformers
 from transformers.utils import logging
 
+from bench_chart import Bar, bar_chart, write_chart
 from bench_common import (
     Phase,
+    add_chart,
     add_precisions,
     check_options,
     cores,
@@ -209,6 +211,19 @@ def report(ours: Sequence[Side], others: Sequence[Side]) -> list[dict[str, Any]]
     return entries
 
 
+def chart(entries: Sequence[dict[str, Any]]) -> str:
+    """The sides, the slowest first."""
+    bars = []
+    for each in entries:
+        name = each["name"]
+        if name.startswith("offline.peer."):
+            bars.append(Bar(name.removeprefix("offline.peer."), each["value"], ours=False))
+        elif name.endswith(".tokens_per_second"):
+            bars.append(Bar(f"Labelstream {name.split('.')[1]}", each["value"], ours=True))
+    bars.sort(key=lambda bar: bar.value)
+    return bar_chart(f"Tokens per second, DistilBERT on {cores()} cores", bars)
+
+
 def run(texts: Sequence[str], precisions: Sequence[str], records: int, rounds: int) -> list[Any]:
     """Measures, round by round, and prints the tables."""
     checkpoint = bench_checkpoint("distilbert")
@@ -250,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of("offline", __doc__)
     parser.add_argument("--texts", type=Path, metavar="FILE")
     add_precisions(parser, PRECISIONS, "fp32,int8")
+    add_chart(parser)
     parser.add_argument("--records", type=int, metavar="N", default=RECORDS)
     parser.add_argument("--rounds", type=int, metavar="N", default=ROUNDS)
     options = parser.parse_args(arguments)
@@ -260,6 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"{options.texts} has no texts")
     entries = run(texts, options.precisions, options.records, options.rounds)
     write_json(options.json, entries)
+    write_chart(options.chart, chart(entries))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,10 @@ from typing import Any
 
 import torch
 
+from bench_chart import latency_chart, write_chart
 from bench_common import (
     Phase,
+    add_chart,
     add_precisions,
     check_options,
     entry,
@@ -138,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints the table, and writes the JSON file."""
     parser = parser_of("server", __doc__)
     add_precisions(parser, PRECISIONS, "fp32")
+    add_chart(parser)
     parser.add_argument("--seconds", type=int, metavar="N", default=SECONDS)
     options = parser.parse_args(arguments)
     check_options(parser, options)
@@ -169,6 +172,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 }
         entries += report(precision, capacity, forward, phases)
     write_json(options.json, entries)
+    write_chart(options.chart, chart(options.precisions[0], entries))
+
+
+def chart(precision: str, entries: Sequence[dict[str, Any]]) -> str:
+    """The latencies of a precision over the load."""
+    value_of = {each["name"]: each["value"] for each in entries}
+    points = [
+        (
+            load,
+            value_of[f"server.{precision}.at_{load * 100:.0f}.p50"],
+            value_of[f"server.{precision}.at_{load * 100:.0f}.p99"],
+        )
+        for load in LOADS
+    ]
+    return latency_chart(f"Latency from when a record was due, {precision}", points)
 
 
 if __name__ == "__main__":
