@@ -50,7 +50,7 @@ from labelstream_export.module import (
     trace,
 )
 from labelstream_export.packed import pack
-from labelstream_export.precision import check_engine, in_precision
+from labelstream_export.precision import check_engine, in_precision, multiplies_bfloat16
 from labelstream_export.progress import say
 from labelstream_export.quantized import calibrate, judged_by, quantize
 from labelstream_export.reader import check_folder
@@ -320,6 +320,8 @@ def _in_precision(made: _Export, asked: _Asked) -> tuple[Any, tuple[Tensor, ...]
     if asked.precision == "int8" and made.rows is not None:
         return _quantized(made, asked)
     if asked.precision != "fp32":
+        if asked.precision == "bf16" and not multiplies_bfloat16():
+            say("this processor has no instructions for bf16: on one like it fp32 is faster")
         return _wrapped(made, in_precision(made.model, asked.precision))
     wrapper, examples = _wrapped(made, copy.deepcopy(made.model))
     pack(wrapper, examples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -50,6 +51,15 @@ def check_engine() -> None:
     """
     if ENGINE not in torch.backends.quantized.supported_engines:
         raise ExportError("int8 can only be exported and checked on an x86 CPU: use one, or bf16")
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16; True where Linux does not tell."""
+    try:
+        told = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return True
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(told.split()))
 
 
 def convolutions_to_linear(module: nn.Module) -> None:

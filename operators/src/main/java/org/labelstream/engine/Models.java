@@ -238,6 +238,13 @@ final class Models {
           folder.version(),
           shared.device(),
           shared.loadMillis);
+      boolean inBfloat16 = folder.manifest().precision().equals("bf16") && !gradients;
+      if (inBfloat16 && !shared.device().isGpu() && !Processor.multipliesBfloat16()) {
+        LOG.warn(
+            "{} is in bf16, for which this processor has no instructions: in fp32 or int8 it is"
+                + " faster here",
+            folder.name());
+      }
     } catch (IOException | MalformedModelException | RuntimeException | LinkageError e) {
       if (tokenizer != null) {
         tokenizer.close();
