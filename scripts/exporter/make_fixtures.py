@@ -148,6 +148,7 @@ class Fixture:
     seed: int = 1
     task: Task = SEQUENCE_CLASSIFICATION
     precision: str = "fp32"
+    padding: str | None = None
 
 
 # One architecture for each kind of decoder, and two whose settings of it differ.
@@ -206,6 +207,10 @@ FIXTURES = (
         )
         for architecture in ENCODERS
     ),
+    # Its tokenizer pads on the left: the context stands before the question.
+    Fixture(
+        "llama-question_answering", "llama", QUESTION_CASES, task=QUESTION_ANSWERING, padding="left"
+    ),
     *(
         Fixture(
             f"{architecture}-text_generation", architecture, (), seed=seed, task=TEXT_GENERATION
@@ -241,7 +246,8 @@ def make_fixture(fixture: Fixture, folder: Path) -> None:
     """Writes the model folder ``NAME``, and ``NAME.expected.json`` for fp32, into ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
         checkpoint = Path(scratch) / fixture.name
-        if fixture.task is SEQUENCE_CLASSIFICATION and fixture.architecture in CLASSIFYING_DECODERS:
+        encodes = fixture.task in (SEQUENCE_CLASSIFICATION, QUESTION_ANSWERING)
+        if encodes and fixture.architecture in CLASSIFYING_DECODERS:
             sweep.make(fixture.architecture, fixture.task, checkpoint, sweep.SMALLER)
         else:
             make_checkpoint(
@@ -252,6 +258,11 @@ def make_fixture(fixture: Fixture, folder: Path) -> None:
                 fixture.seed,
                 fixture.task,
             )
+        if fixture.padding:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                checkpoint, padding_side=fixture.padding
+            )
+            tokenizer.save_pretrained(checkpoint)
         export(
             checkpoint=str(checkpoint),
             task=fixture.task,

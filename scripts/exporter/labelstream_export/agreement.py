@@ -107,7 +107,8 @@ def measure(
             arguments = {name: encoded[name] for name in taken}
             if arguments["input_ids"].shape[1] == 0:
                 continue
-            context = torch.tensor([part == 1 for part in encoded.sequence_ids(0)])
+            place = 0 if tokenizer.padding_side == "left" else 1
+            context = torch.tensor([part == place for part in encoded.sequence_ids(0)])
             pairs.append(
                 tuple(_decisions(task, model, arguments, context) for model in (original, reduced))
             )
@@ -134,10 +135,13 @@ def measure(
 def encoded_text(
     tokenizer: PreTrainedTokenizerFast, text: tuple[str, ...], task: Task, max_length: int
 ) -> BatchEncoding:
-    """A text, or a question and a context, as the model takes it."""
+    """A text, or a question and a context, as the pipeline gives it to the model: with padding on
+    the left the context stands first."""
+    left = tokenizer.padding_side == "left"
+    shortened = "only_first" if left else "only_second"
     return tokenizer(
-        *text,
-        truncation="only_second" if task is QUESTION_ANSWERING else True,
+        *(reversed(text) if left else text),
+        truncation=shortened if task is QUESTION_ANSWERING else True,
         max_length=max_length,
         return_tensors="pt",
     )

@@ -20,6 +20,8 @@ import java.util.Map;
  *     {@code regression}, or null
  * @param maxLength the most tokens that the model takes in a row, special ones included
  * @param padTokenId what rows are padded with
+ * @param padsLeft whether the tokenizer pads on the left; then the context of a question stands
+ *     before it
  * @param truncationSide where a text that is too long is cut; on the right where it was not told
  * @param doLowerCase whether {@code tokenizer.json} lower-cases, or null where it was not told
  * @param embeddingName the dotted name of the embeddings module, or null where it was not told
@@ -47,6 +49,7 @@ public record Manifest(
     String problemType,
     int maxLength,
     int padTokenId,
+    boolean padsLeft,
     TruncationSide truncationSide,
     Boolean doLowerCase,
     String embeddingName,
@@ -110,7 +113,8 @@ public record Manifest(
         reader.optionalText("problem_type"),
         reader.integer("max_length", -1, 1, MOST_TOKENS),
         reader.integer("pad_token_id", 0, 0, MOST_TOKENS),
-        reader.truncationSide(),
+        reader.left("padding_side"),
+        reader.left("truncation_side") ? TruncationSide.LEFT : TruncationSide.RIGHT,
         reader.content.get("do_lower_case") instanceof Boolean lower ? lower : null,
         reader.optionalText("embedding_name"),
         reader.optionalInteger("unk_token_id"),
@@ -159,15 +163,13 @@ public record Manifest(
       return content.get(key) == null ? null : integer(key, 0, 0, MOST_TOKENS);
     }
 
-    TruncationSide truncationSide() {
-      Object side = content.get("truncation_side");
-      if (side == null || side.equals("right")) {
-        return TruncationSide.RIGHT;
+    /** Whether a side is the left one; where it was not told it is the right one. */
+    boolean left(String key) {
+      Object side = content.get(key);
+      if (side == null || side.equals("right") || side.equals("left")) {
+        return "left".equals(side);
       }
-      if (side.equals("left")) {
-        return TruncationSide.LEFT;
-      }
-      throw wrong("truncation_side", "left or right");
+      throw wrong(key, "left or right");
     }
 
     String precision() {

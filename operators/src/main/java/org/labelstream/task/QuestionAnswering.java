@@ -48,7 +48,6 @@ public final class QuestionAnswering implements Task {
           TaskType.Order.PARTITION);
 
   private static final Set<Detail> DETAILS = Set.of(Detail.SPANS, Detail.WORDS);
-  private static final int CONTEXT = 1;
   private static final int MAX_SEQ_LEN = 384;
   private static final int DOC_STRIDE = 128;
   private static final int MAX_ANSWER_LEN = 15;
@@ -56,8 +55,19 @@ public final class QuestionAnswering implements Task {
 
   private final LoadedModel model;
 
+  /**
+   * As in the reference, with a tokenizer that pads on the left the context stands first, and every
+   * token of the row may be one of the answer.
+   */
+  private final boolean contextFirst;
+
+  /** Which of the two texts of a row the context is. */
+  private final int contextSequence;
+
   private QuestionAnswering(LoadedModel model) {
     this.model = model;
+    this.contextFirst = model.folder().manifest().padsLeft();
+    this.contextSequence = contextFirst ? 0 : 1;
   }
 
   @Override
@@ -90,8 +100,11 @@ public final class QuestionAnswering implements Task {
         event.explain()
             ? new Detail[] {Detail.SPANS, Detail.WORDS, Detail.PIECES}
             : DETAILS.toArray(Detail[]::new);
-    Tokens tokens = encodings.encode(model, question, context, details);
-    if (tokens.length() > maxSeqLen && tokens.room(CONTEXT, maxSeqLen) <= 0) {
+    Tokens tokens =
+        contextFirst
+            ? encodings.encode(model, context, question, details)
+            : encodings.encode(model, question, context, details);
+    if (tokens.length() > maxSeqLen && tokens.room(contextSequence, maxSeqLen) <= 0) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_FIELD,
           Stage.ENCODE,
@@ -102,7 +115,7 @@ public final class QuestionAnswering implements Task {
     }
     List<Tokens> windows;
     try {
-      windows = tokens.windows(CONTEXT, maxSeqLen, stride);
+      windows = tokens.windows(contextSequence, maxSeqLen, stride);
     } catch (IllegalArgumentException e) {
       throw new RejectedRecordException(
           ErrorCode.INVALID_PARAMETER,
@@ -122,13 +135,17 @@ public final class QuestionAnswering implements Task {
     EncodedRow.run(model, batch);
   }
 
-  /** Which tokens an answer may begin or end with: those of the context, and CLS. */
+  /**
+   * Which tokens an answer may begin or end with: those of the context, and CLS; all of them where
+   * the context stands first.
+   */
   private boolean[] desired(Tokens tokens) {
     Manifest manifest = model.folder().manifest();
     boolean[] desired = new boolean[tokens.length()];
     for (int i = 0; i < desired.length; i++) {
       desired[i] =
-          tokens.sequence(i) == CONTEXT
+          contextFirst
+              || tokens.sequence(i) == contextSequence
               || (manifest.clsTokenId() != null && tokens.id(i) == manifest.clsTokenId());
     }
     return desired;
@@ -321,7 +338,8 @@ public final class QuestionAnswering implements Task {
       named.put("start", place.start());
       named.put("end", place.end());
       boolean inContext =
-          tokens.sequence(place.start()) == CONTEXT && tokens.sequence(place.end()) == CONTEXT;
+          tokens.sequence(place.start()) == contextSequence
+              && tokens.sequence(place.end()) == contextSequence;
       named.put(
           "answer",
           inContext ? context.slice(tokens.start(place.start()), tokens.end(place.end())) : "");
@@ -329,7 +347,13 @@ public final class QuestionAnswering implements Task {
       logits.put("answer_start", 2 * place.start());
       logits.put("answer_end", 2 * place.end() + 1);
       return new Explained(
-          tokens, rows.size() > 1, List.of("question", "context"), Map.of(), named, score, logits);
+          tokens,
+          rows.size() > 1,
+          contextFirst ? List.of("context", "question") : List.of("question", "context"),
+          Map.of(),
+          named,
+          score,
+          logits);
     }
 
     /** The first token of a token's word in the context, or -1 where there is no such word. */
@@ -370,7 +394,7 @@ public final class QuestionAnswering implements Task {
     }
 
     private boolean isOfWord(Tokens tokens, int token, int word) {
-      return word >= 0 && tokens.sequence(token) == CONTEXT && tokens.word(token) == word;
+      return word >= 0 && tokens.sequence(token) == contextSequence && tokens.word(token) == word;
     }
 
     /** Adds a span; the scores of answers with the same words are added up. */
