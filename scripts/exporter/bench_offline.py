@@ -61,7 +61,8 @@ class Side:
         speeds: tokens per second, of each round.
         records: per second, of each round.
         phases: the measurements.
-        labels: the label of each text; empty where it does not give the model's.
+        labels: the label of each text, None where it was not measured; empty where it does not
+            give the model's.
     """
 
     name: str
@@ -148,8 +149,9 @@ def fastest(sides: Sequence[Side], start: str, precision: str | None = None) -> 
 
 
 def agreement(labels: Sequence[Any], others: Sequence[Any]) -> float:
-    """The share of texts on which two agree."""
-    return statistics.mean(one == other for one, other in zip(labels, others))
+    """The share of texts on which two agree, of those for which both have a label."""
+    pairs = [pair for pair in zip(labels, others) if None not in pair]
+    return statistics.mean(one == other for one, other in pairs)
 
 
 def compare(ours: Sequence[Side], others: Sequence[Side]) -> list[dict[str, Any]]:

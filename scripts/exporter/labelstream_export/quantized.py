@@ -112,6 +112,28 @@ def integers(x: Tensor, recipe: Recipe) -> Tensor:
     return ((x * recipe.factor).round() + recipe.zero).clamp(0, 255) - recipe.zero
 
 
+@torch.jit.script
+def exact_products() -> bool:
+    """Whether this processor adds up products of the largest integers exactly."""
+    largest = torch.full([16, 64], 127, dtype=torch.int8)
+    product = torch.ops.onednn.qlinear_pointwise(
+        torch.full([1, 64], 255, dtype=torch.uint8),
+        1.0,
+        0,
+        torch.ops.onednn.qlinear_prepack(largest, None),
+        torch.ones(16),
+        torch.zeros(16, dtype=torch.int32),
+        None,
+        1.0,
+        0,
+        torch.float32,
+        "none",
+        [],
+        "",
+    )
+    return bool((product == 255.0 * 127.0 * 64.0).all())
+
+
 class Quantize(torch.jit.ScriptModule):
     """Turns float32 into uint8: ``clamp(round(x * factor) + zero, 0, 255)``."""
 
@@ -169,9 +191,14 @@ class QuantizedLinear(torch.jit.ScriptModule):
         self.out_scale = 1.0 if following is None else 1.0 / following.factor.item()
         self.out_zero = -1 if following is None else following.zero
         self.register_buffer("zeros", torch.zeros(len(scales), dtype=torch.int32))
-        self.register_buffer("packed", torch.ops.onednn.qlinear_prepack(weight, None))
+        self.exact = exact_products()
+        self.register_buffer("packed", torch.zeros(0))
         self.register_buffer("wide", torch.zeros(0))
-        self.exact = True
+        if self.exact:
+            self.packed = torch.ops.onednn.qlinear_prepack(weight, None)
+        else:
+            wide = weight.float() * scales.unsqueeze(1)
+            self.wide = torch.ops.mkldnn._reorder_linear_weight(wide, None)
 
     @torch.jit.script_method
     def __getstate__(self):  # noqa: ANN204
@@ -205,24 +232,7 @@ class QuantizedLinear(torch.jit.ScriptModule):
             self.training,
         ) = state
         self.zeros = torch.zeros(self.weight.size(0), dtype=torch.int32)
-        # Two products of the largest numbers: their sum is what such a processor cuts off.
-        largest = torch.full([16, 64], 127, dtype=torch.int8)
-        product = torch.ops.onednn.qlinear_pointwise(
-            torch.full([1, 64], 255, dtype=torch.uint8),
-            1.0,
-            0,
-            torch.ops.onednn.qlinear_prepack(largest, None),
-            torch.ones(16),
-            torch.zeros(16, dtype=torch.int32),
-            None,
-            1.0,
-            0,
-            torch.float32,
-            "none",
-            [],
-            "",
-        )
-        self.exact = bool((product == 255.0 * 127.0 * 64.0).all())
+        self.exact = exact_products()
         self.packed = torch.zeros(0)
         self.wide = torch.zeros(0)
         if self.exact:
@@ -289,6 +299,11 @@ class _Layer(nn.Module):
         super().__init__()
         self.linear, self.shared = linear, shared
         self.quantize = quantize
+
+    @property
+    def weight(self) -> Tensor:
+        """Of integers; some models look at the type of their layers' weights."""
+        return self.linear.weight
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(x if self.quantize is None else self.shared.of(self.quantize, x))

@@ -188,3 +188,8 @@ def test_wrong_use_ends_with_a_sentence(
     with pytest.raises(SystemExit, match="2"):
         bench.main(arguments)
     assert sentence in capsys.readouterr().err
+
+
+def test_labels_are_compared_where_both_sides_have_one() -> None:
+    # A partition may be read to its end before the clock starts: its texts have no label then.
+    assert bench.agreement(["a", "b", None, "a"], ["a", None, "b", "b"]) == 0.5
