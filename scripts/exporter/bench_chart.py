@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 WIDTH, MARGIN, BAR, GAP = 760, 16, 20, 8
-NAMES, FIGURES = 300, 70  # the room for names on the left, and for figures on the right
+NAMES, FIGURES = 320, 60  # the room for names on the left, and for figures on the right
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #24292f }
   .title { font-size: 15px; font-weight: 600 }
@@ -66,7 +66,7 @@ def latency_chart(title: str, points: Sequence[tuple[float, float, float]]) -> s
         title: above it.
         points: load as a share of the capacity, p50 and p99 in milliseconds.
     """
-    height, left, top, bottom = 300, 60, MARGIN + 34, 300 - 46
+    height, left, top, bottom = 300, 86, MARGIN + 34, 300 - 46
     right = WIDTH - MARGIN - 60
     most = max(high for _, _, high in points)
 

@@ -7,6 +7,7 @@ last label. Tokenizing is in all of them. Tokens are those of the texts, without
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ from bench_models import bench_checkpoint, bench_model, read_texts
 TEXTS, RECORDS, WARM_UP, ROUNDS = 300, 2000, 1000, 2
 PRECISIONS = ("fp32", "bf16", "int8")
 PIPELINE, HANDLER, BY_HAND, MODULE = "Hugging Face pipeline", "handler", "by hand", "the module"
+LAYOUT = re.compile(r", \d+ x \d+ threads?$")  # of a side's name, which a chart has no room for
 # The least that Labelstream's tokens per second are to be, as a multiple of another's.
 BOUNDS = {
     "fp32": {"best_by_hand": 1.0, "module": 0.95, "pipeline": 5.0, "torchserve_handler": 4.5},
@@ -219,7 +221,8 @@ def chart(entries: Sequence[dict[str, Any]]) -> str:
     for each in entries:
         name = each["name"]
         if name.startswith("offline.peer."):
-            bars.append(Bar(name.removeprefix("offline.peer."), each["value"], ours=False))
+            shown = LAYOUT.sub("", name.removeprefix("offline.peer."))
+            bars.append(Bar(shown, each["value"], ours=False))
         elif name.endswith(".tokens_per_second"):
             bars.append(Bar(f"Labelstream {name.split('.')[1]}", each["value"], ours=True))
     bars.sort(key=lambda bar: bar.value)

@@ -23,7 +23,7 @@ def test_bars_are_as_long_as_what_they_show_is_large() -> None:
         entry("offline.fp32.tokens_per_second", 2000, "tokens/s"),
         entry("offline.fp32.to_module", 0.96, "ratio", 0.95),
         entry("offline.peer.by hand, <fast>", 4000, "tokens/s"),
-        entry("offline.peer.pipeline", 500, "tokens/s"),
+        entry("offline.peer.pipeline, batch 8, 1 x 2 threads", 500, "tokens/s"),
     ]
     root = ElementTree.fromstring(offline.chart(entries))
     bars = [(each.get("class"), float(each.get("width"))) for each in root.iter(f"{SVG}rect")]
@@ -31,7 +31,7 @@ def test_bars_are_as_long_as_what_they_show_is_large() -> None:
     longest = bars[-1][1]
     assert [width / longest for _, width in bars] == pytest.approx([0.125, 0.5, 1.0], rel=1e-2)
     shown = texts(root)
-    assert shown[1::2] == ["pipeline", "Labelstream fp32", "by hand, <fast>"]
+    assert shown[1::2] == ["pipeline, batch 8", "Labelstream fp32", "by hand, <fast>"]
     assert shown[2::2] == ["500", "2,000", "4,000"]
 
 
