@@ -228,13 +228,14 @@ start_taskmanager() {
 }
 
 # start_zookeeper: the one that is in Flink's own jars, and what Flink has to know of it. What an earlier cluster left in
-# it is gone: its jobs would come back.
+# it is gone: its jobs would come back. A port that is free may be a client's by the time ZooKeeper wants it: then another.
 start_zookeeper() {
-  local port
-  port="$(free_port $((30000 + PORT % 1000 * 10)))"
-  rm -rf "${CLUSTER:?}/zookeeper" "${CLUSTER:?}/ha"
-  mkdir -p "$CLUSTER/zookeeper" "$CLUSTER/ha"
-  cat >"$CLUSTER/conf/zoo.cfg" <<CONFIG
+  local port attempt
+  port="$(free_port $((20005 + PORT % 1000 * 10)))" # below those that Linux gives to clients
+  for attempt in 1 2 3; do
+    rm -rf "${CLUSTER:?}/zookeeper" "${CLUSTER:?}/ha"
+    mkdir -p "$CLUSTER/zookeeper" "$CLUSTER/ha"
+    cat >"$CLUSTER/conf/zoo.cfg" <<CONFIG
 tickTime=2000
 initLimit=10
 syncLimit=5
@@ -244,18 +245,24 @@ clientPortAddress=127.0.0.1
 admin.enableServer=false
 server.1=127.0.0.1:2888:3888
 CONFIG
+    java_environment
+    java_options zookeeper
+    start_java "$ZOOKEEPER_PID" "$CLUSTER/log/zookeeper.out" -Xmx128m "-Dzookeeper.admin.enableServer=false" \
+      "${OPTIONS[@]}" org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer \
+      --zkConfigFile "$CLUSTER/conf/zoo.cfg" --peerId 1
+    wait_until 60 zookeeper_settled "$port" || fail "ZooKeeper does not answer within 60 s: see $CLUSTER/log/zookeeper.log."
+    if ! is_gone "$ZOOKEEPER_PID"; then break; fi
+    [ "$attempt" -lt 3 ] || fail "ZooKeeper ended while it was starting: see $CLUSTER/log/zookeeper.log."
+    port="$(free_port $((port + 1)))"
+  done
   set_option high-availability.type zookeeper
   set_option high-availability.zookeeper.quorum "127.0.0.1:$port"
   set_option high-availability.storageDir "file://$CLUSTER/ha"
   # A killed JobManager holds its leadership so long; over a network a second more does no harm, here it only waits.
   set_option high-availability.zookeeper.client.session-timeout "6 s"
-  java_environment
-  java_options zookeeper
-  start_java "$ZOOKEEPER_PID" "$CLUSTER/log/zookeeper.out" -Xmx128m "-Dzookeeper.admin.enableServer=false" \
-    "${OPTIONS[@]}" org.apache.flink.runtime.zookeeper.FlinkZooKeeperQuorumPeer \
-    --zkConfigFile "$CLUSTER/conf/zoo.cfg" --peerId 1
-  wait_until 30 port_answers "$port" || fail "ZooKeeper does not answer within 30 s: see $CLUSTER/log/zookeeper.log."
 }
+
+zookeeper_settled() { is_gone "$ZOOKEEPER_PID" || port_answers "$1"; }
 
 # one_process COMMAND PID_FILE NAME START...: what a user does to one process of the cluster; START begins it.
 one_process() {
