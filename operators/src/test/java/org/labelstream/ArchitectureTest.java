@@ -75,6 +75,7 @@ class ArchitectureTest {
                   "engine",
                   "store",
                   "codec",
+                  "avro",
                   "model",
                   "record"),
               List.of("org.apache.flink..", "org.slf4j..")),
@@ -90,7 +91,11 @@ class ArchitectureTest {
               List.of("schedule", "model"),
               List.of("ai.djl..", "com.google.gson..", "org.slf4j..")),
           new Line("store", List.of("model"), List.of("org.apache.flink.core.fs..", "org.slf4j..")),
-          new Line("codec", List.of("record"), List.of("com.fasterxml.jackson.core..")),
+          new Line("codec", List.of("avro", "record"), List.of("com.fasterxml.jackson.core..")),
+          new Line(
+              "avro",
+              List.of("task", "record"),
+              List.of("org.apache.avro..", "com.fasterxml.jackson..")),
           new Line(
               "model",
               List.of(),

@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
+import org.labelstream.avro.WriterSchema;
 import org.labelstream.codec.JsonObject.Member;
 import org.labelstream.record.Prediction;
 import org.labelstream.record.Result;
@@ -22,6 +23,7 @@ public final class DecodedEvent {
   private final List<Member> kept;
   private final List<Member> consumed;
   private final List<Member> earlierResults;
+  private WriterSchema writer;
 
   private DecodedEvent(
       String pipeline,
@@ -64,6 +66,16 @@ public final class DecodedEvent {
   /** A row that was deleted: there is nothing to label, and a tombstone to pass on. */
   static DecodedEvent ofNothing(String pipeline) {
     return new DecodedEvent(pipeline, null, false, null, null, List.of(), List.of(), List.of());
+  }
+
+  DecodedEvent writtenBy(WriterSchema schema) {
+    writer = schema;
+    return this;
+  }
+
+  /** The schema that it was written by, or null where it came without one. */
+  public WriterSchema writer() {
+    return writer;
   }
 
   /** Whether there is no event, but the deletion of one. */

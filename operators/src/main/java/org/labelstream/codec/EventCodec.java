@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
+import org.labelstream.avro.AvroReader;
+import org.labelstream.avro.AvroValue;
 import org.labelstream.record.ErrorCode;
 import org.labelstream.record.RejectedRecordException;
 import org.labelstream.record.SourceRecord;
@@ -49,6 +51,7 @@ public final class EventCodec {
   private final EventFormat format;
   private final long maxValueBytes;
   private final Places places;
+  private final AvroReader avro;
 
   /**
    * @param pipeline the pipeline's name, under which results are written
@@ -59,7 +62,7 @@ public final class EventCodec {
    */
   public EventCodec(
       String pipeline, EventForm form, long maxValueBytes, Collection<String> fields) {
-    this(pipeline, Set.of(pipeline), form, maxValueBytes, fields);
+    this(pipeline, Set.of(pipeline), form, maxValueBytes, fields, null);
   }
 
   /**
@@ -69,18 +72,24 @@ public final class EventCodec {
    * @param form how values are read
    * @param maxValueBytes the largest value that is read, in bytes
    * @param fields which texts the tasks read
+   * @param avro what reads Avro, or null where the form is none of it
    */
   public EventCodec(
       String pipeline,
       Set<String> entries,
       EventForm form,
       long maxValueBytes,
-      Collection<String> fields) {
+      Collection<String> fields,
+      AvroReader avro) {
     this.pipeline = pipeline;
+    this.avro = avro;
     this.entries = Set.copyOf(entries);
     this.form = form;
     // Fields that have been named stand in an object.
-    this.format = form.fields().isEmpty() ? form.format() : EventFormat.JSON;
+    this.format =
+        form.fields().isEmpty() && form.format() != EventFormat.AVRO
+            ? form.format()
+            : EventFormat.JSON;
     this.maxValueBytes = maxValueBytes;
     this.places = new Places(form, fields);
   }
@@ -107,12 +116,25 @@ public final class EventCodec {
               + maxValueBytes
               + ": shorten it, or raise max-value-bytes");
     }
+    if (form.format() == EventFormat.AVRO) {
+      AvroValue read = avro.read(value);
+      return decode(record, read.bytes(), read.isText() ? EventFormat.TEXT : format)
+          .writtenBy(read.writer());
+    }
     checkUtf8(value);
+    return decode(record, value, format);
+  }
+
+  /**
+   * @param value the record's, or what it holds, in UTF-8
+   */
+  private DecodedEvent decode(SourceRecord record, byte[] value, EventFormat format)
+      throws RejectedRecordException {
     try {
       return switch (form.envelope()) {
         case NONE -> read(record, value, format, null);
         case DEBEZIUM -> change(record, value);
-        case CLOUDEVENTS -> cloudEvent(record, value);
+        case CLOUDEVENTS -> cloudEvent(record, value, format);
       };
     } catch (StreamConstraintsException e) {
       throw rejected(
@@ -140,7 +162,7 @@ public final class EventCodec {
         : DecodedEvent.ofNothing(pipeline);
   }
 
-  private DecodedEvent cloudEvent(SourceRecord record, byte[] value)
+  private DecodedEvent cloudEvent(SourceRecord record, byte[] value, EventFormat format)
       throws IOException, RejectedRecordException {
     if (Envelopes.mode(record) == Envelopes.Mode.BINARY) {
       String id = Envelopes.binaryId(record);
@@ -249,7 +271,8 @@ public final class EventCodec {
     if (value.length > 0 && value[0] == 0) {
       throw rejected(
           ErrorCode.NOT_TEXT,
-          "the value begins with a byte 0, as what a schema registry's serializers write: send text or JSON"
+          "the value begins with a byte 0, as what a schema registry's serializers write: set format:"
+              + " avro and schema-registry where it is Avro, or send text or JSON"
               + READ_AS_TEXT);
     }
     int controls = 0;

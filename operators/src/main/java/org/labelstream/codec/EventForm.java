@@ -2,6 +2,9 @@ package org.labelstream.codec;
 
 import java.io.Serializable;
 import java.util.HashMap;
+import java.util.List;
+import java.util.Objects;
+import java.util.stream.Stream;
 
 /**
  * How values are read.
@@ -43,5 +46,10 @@ public record EventForm(
   public record Control(String parameters, String explain, String target) implements Serializable {
 
     public static final Control DEFAULT = new Control("parameters", "explain", "target");
+
+    /** The names that there are. */
+    public List<String> names() {
+      return Stream.of(parameters, explain, target).filter(Objects::nonNull).toList();
+    }
   }
 }

@@ -8,5 +8,7 @@ public enum EventFormat {
    */
   AUTO,
   JSON,
-  TEXT
+  TEXT,
+  /** A record or string of Avro, in the wire format of a schema registry. */
+  AVRO
 }

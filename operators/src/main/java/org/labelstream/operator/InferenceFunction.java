@@ -9,7 +9,10 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.UnaryOperator;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
+import org.labelstream.avro.AvroWriter;
+import org.labelstream.avro.LabelledSchemas;
 import org.labelstream.codec.DecodedEvent;
+import org.labelstream.codec.EventForm.Envelope;
 import org.labelstream.engine.Encodings;
 import org.labelstream.engine.EngineException;
 import org.labelstream.model.InvalidModelException;
@@ -56,6 +59,9 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
   private transient List<Branch> branches;
   private transient Encodings.Sharing sharing;
   private transient KeyOrder<Outcome> keys;
+
+  /** The schemas of labelled records, or null where these are JSON. */
+  private transient LabelledSchemas labelled;
 
   /**
    * A stage with one model.
@@ -149,7 +155,24 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
               + leased.get(0).type().name()
               + ": remove redact, or name another model");
     }
+    labelled = labelledSchemas();
     keys = order == Order.KEY ? new KeyOrder<>(capacity()) : null;
+  }
+
+  private LabelledSchemas labelledSchemas() {
+    if (settings.avro() == null || settings.avro().subject() == null) {
+      return null;
+    }
+    Map<String, TaskType> entries = new HashMap<>();
+    for (int i = 0; i < models.size(); i++) {
+      entries.put(models.get(i).name(), leased.get(i).type());
+    }
+    return new LabelledSchemas(
+        schemas,
+        settings.avro().subject(),
+        entries,
+        settings.form().control().names(),
+        settings.form().envelope() == Envelope.DEBEZIUM ? List.of("after") : List.of());
   }
 
   private Routes routes() {
@@ -234,6 +257,9 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     private final Encodings encodings = new Encodings(sharing, metrics::tokenized);
     private volatile DecodedEvent decoded;
 
+    /** What writes the labelled record in Avro, or null where it is JSON. */
+    private volatile AvroWriter writer;
+
     Labelling(SourceRecord record, ResultFuture<Outcome> future) {
       this.record = record;
       this.future = future;
@@ -249,6 +275,9 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
           return;
         }
         checkParameters(decoded.event().parameters());
+        if (labelled != null) {
+          writer = labelled.of(decoded.writer()); // here, where it may wait for the registry
+        }
       } catch (RejectedRecordException e) {
         rejected(e.letter());
         return;
@@ -471,8 +500,10 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
         SourceRecord source,
         List<Result> said,
         UnaryOperator<String> rewriting,
-        Routes.Choice choice) {
-      byte[] value = decoded.labelled(said.stream().map(this::shortened).toList(), rewriting);
+        Routes.Choice choice)
+        throws RejectedRecordException {
+      byte[] json = decoded.labelled(said.stream().map(this::shortened).toList(), rewriting);
+      byte[] value = writer == null ? json : writer.write(json);
       for (Result result : said) {
         if (result.error() != null) {
           metrics.modelFailed();

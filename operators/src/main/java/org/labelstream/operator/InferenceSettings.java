@@ -4,6 +4,7 @@ import java.io.Serializable;
 import java.time.Duration;
 import java.util.HashMap;
 import java.util.Map;
+import org.labelstream.avro.AvroSettings;
 import org.labelstream.codec.EventForm;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.model.ModelFolder;
@@ -29,6 +30,7 @@ import org.labelstream.schedule.LaneSettings;
  * @param modelSha256 the SHA-256 that the model folder had at submission or that the job file pins,
  *     in lower-case hex, or null where neither is known
  * @param results what becomes of results
+ * @param avro where schemas are, or null where neither records nor results are in Avro
  */
 public record InferenceSettings(
     String pipeline,
@@ -43,7 +45,8 @@ public record InferenceSettings(
     Batching batch,
     ModelFolder.Verify verify,
     String modelSha256,
-    ResultSettings results)
+    ResultSettings results,
+    AvroSettings avro)
     implements Serializable {
 
   private static final int MAX_TOKENS_CPU = 256;
@@ -66,34 +69,41 @@ public record InferenceSettings(
         Batching.DEFAULT,
         ModelFolder.Verify.IF_PRESENT,
         null,
-        ResultSettings.DEFAULT);
+        ResultSettings.DEFAULT,
+        null);
   }
 
   /** The same with other task settings. */
   public InferenceSettings withParameters(Map<String, Object> others) {
-    return with(form, new HashMap<>(others), modelSha256, results);
+    return with(form, new HashMap<>(others), modelSha256, results, avro);
   }
 
   /** The same for values of another form. */
   public InferenceSettings withForm(EventForm other) {
-    return with(other, parameters, modelSha256, results);
+    return with(other, parameters, modelSha256, results, avro);
   }
 
   /** The same with results of which something else becomes. */
   public InferenceSettings withResults(ResultSettings others) {
-    return with(form, parameters, modelSha256, others);
+    return with(form, parameters, modelSha256, others, avro);
   }
 
   /** The same for the model folder with that SHA-256 only. */
   public InferenceSettings withModelSha256(String sha256) {
-    return with(form, parameters, sha256, results);
+    return with(form, parameters, sha256, results, avro);
+  }
+
+  /** The same with schemas from a registry. */
+  public InferenceSettings withAvro(AvroSettings other) {
+    return with(form, parameters, modelSha256, results, other);
   }
 
   private InferenceSettings with(
       EventForm otherForm,
       HashMap<String, Object> otherParameters,
       String otherSha256,
-      ResultSettings otherResults) {
+      ResultSettings otherResults,
+      AvroSettings otherAvro) {
     return new InferenceSettings(
         pipeline,
         model,
@@ -107,7 +117,8 @@ public record InferenceSettings(
         batch,
         verify,
         otherSha256,
-        otherResults);
+        otherResults,
+        otherAvro);
   }
 
   /**

@@ -13,6 +13,9 @@ import java.util.stream.Collectors;
 import org.apache.flink.api.common.functions.OpenContext;
 import org.apache.flink.streaming.api.functions.async.ResultFuture;
 import org.apache.flink.streaming.api.functions.async.RichAsyncFunction;
+import org.labelstream.avro.AvroReader;
+import org.labelstream.avro.LabelledSchemas;
+import org.labelstream.avro.SchemaRegistry;
 import org.labelstream.codec.EventCodec;
 import org.labelstream.engine.EngineRuntime;
 import org.labelstream.engine.LoadedModel;
@@ -78,6 +81,9 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   private transient volatile Throwable failure;
   transient StageMetrics metrics;
   transient EventCodec codec;
+
+  /** Where schemas are, or null where the settings name none. */
+  transient SchemaRegistry schemas;
 
   /** The models, in the order of {@link #models}. */
   transient List<LeasedModel> leased;
@@ -174,11 +180,18 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
   }
 
   private EventCodec codec() {
-    Set<String> entries = models.stream().map(PipelineModel::name).collect(Collectors.toSet());
+    Set<String> entries =
+        models.stream().map(PipelineModel::name).collect(Collectors.toCollection(HashSet::new));
     Set<String> fields = new HashSet<>();
     leased.forEach(model -> fields.addAll(model.type().fields()));
+    AvroReader avro = null;
+    if (settings.avro() != null) {
+      schemas = settings.avro().registry().open();
+      avro = new AvroReader(schemas, settings.maxValueBytes());
+      models.forEach(model -> entries.add(LabelledSchemas.nameOf(model.name())));
+    }
     return new EventCodec(
-        settings.pipeline(), entries, settings.form(), settings.maxValueBytes(), fields);
+        settings.pipeline(), entries, settings.form(), settings.maxValueBytes(), fields, avro);
   }
 
   /**

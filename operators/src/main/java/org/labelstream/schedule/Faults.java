@@ -1,5 +1,7 @@
 package org.labelstream.schedule;
 
+import org.labelstream.record.UnavailableException;
+
 /** Which throwables are a record's own and which are the process's. */
 public final class Faults {
 
@@ -7,11 +9,12 @@ public final class Faults {
 
   /**
    * Whether no record is to blame, and going on would only hide it: Java has no memory left, or is
-   * broken. A stack that overflows is the record's.
+   * broken, or what all records need is not there. A stack that overflows is the record's.
    */
   public static boolean isFatal(Throwable e) {
     for (Throwable cause = e; cause != null; cause = cause.getCause()) {
-      if (cause instanceof VirtualMachineError && !(cause instanceof StackOverflowError)) {
+      if (cause instanceof UnavailableException
+          || (cause instanceof VirtualMachineError && !(cause instanceof StackOverflowError))) {
         return true;
       }
     }
@@ -25,6 +28,9 @@ public final class Faults {
     }
     if (e instanceof Error error) {
       throw error;
+    }
+    if (e instanceof UnavailableException unavailable) {
+      throw unavailable;
     }
     throw new IllegalStateException(e);
   }

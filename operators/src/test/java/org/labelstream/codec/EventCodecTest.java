@@ -69,6 +69,9 @@ class EventCodecTest {
     return new SourceRecord(null, value, List.of(), "texts", 3, 41, 0);
   }
 
+  private static final List<EventFormat> FORMATS =
+      List.of(EventFormat.AUTO, EventFormat.JSON, EventFormat.TEXT);
+
   private static DecodedEvent decode(EventFormat format, byte[] value)
       throws RejectedRecordException {
     return new EventCodec("sentiment", EventForm.of(format), 1 << 20, FIELDS).decode(record(value));
@@ -683,7 +686,7 @@ class EventCodecTest {
     })
     void isMadeOfBytesThatAreNotUtf8(String what, String hex) {
       byte[] bytes = java.util.HexFormat.of().parseHex(hex);
-      for (EventFormat format : EventFormat.values()) {
+      for (EventFormat format : FORMATS) {
         assertThat(refused(format, bytes))
             .as(what)
             .isEqualTo(

@@ -950,7 +950,8 @@ class ExplainFunctionTest {
                 Batching.DEFAULT.linger()),
             CLASSES.verify(),
             CLASSES.modelSha256(),
-            CLASSES.results());
+            CLASSES.results(),
+            null);
 
     assertThat(explanation(greedy, "a good film").has("importances")).isTrue();
   }

@@ -329,7 +329,8 @@ class InferenceFunctionTest {
         new Batching(64, 16, Duration.ofSeconds(1), Duration.ofMillis(1)),
         settings.verify(),
         settings.modelSha256(),
-        settings.results());
+        settings.results(),
+        null);
   }
 
   @Test
@@ -590,7 +591,8 @@ class InferenceFunctionTest {
               new Batching(0, 16, Duration.ofSeconds(1), Duration.ZERO),
               ModelFolder.Verify.REQUIRED,
               null,
-              ResultSettings.DEFAULT);
+              ResultSettings.DEFAULT,
+              null);
 
       stopsTheJob(settings, "max-tokens is 0, but a batch holds at least 1 token: raise it");
     }

@@ -76,7 +76,8 @@ class PredictorTest {
               new Batching(0, null, Duration.ZERO, Duration.ZERO),
               SETTINGS.verify(),
               null,
-              SETTINGS.results());
+              SETTINGS.results(),
+              null);
       assertThatThrownBy(() -> open(runtime, settings, false))
           .hasStackTraceContaining("The model m cannot start: ");
       assertThat(runtime).extracting("models.loaded", MAP).isEmpty();

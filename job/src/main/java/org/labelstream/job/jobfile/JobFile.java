@@ -8,6 +8,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,11 +16,15 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.UnaryOperator;
+import org.labelstream.avro.AvroSettings;
 import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventForm.Envelope;
+import org.labelstream.codec.EventFormat;
 import org.labelstream.job.jobfile.InvalidJobException.Problem;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.JobSpec.Start;
+import org.labelstream.job.registry.ConfluentRegistry;
+import org.labelstream.job.registry.RegistryProperties;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.ExplainSettings.WhenFull;
@@ -165,10 +170,11 @@ public final class JobFile {
   private JobSpec read(Node root) {
     YamlSection job = new YamlSection("", root, 1, problems);
     String name = name(job);
+    RegistryProperties registry = registry(job);
     List<PipelineSpec> pipelines = new ArrayList<>();
     Set<String> names = new HashSet<>();
     for (YamlSection section : job.sections("pipelines")) {
-      PipelineSpec pipeline = pipeline(section);
+      PipelineSpec pipeline = pipeline(section, registry);
       if (pipeline.name() != null && !names.add(pipeline.name())) {
         section.problem(
             "name", "is " + pipeline.name() + ", as that of another pipeline: rename one of them");
@@ -216,7 +222,27 @@ public final class JobFile {
     }
     job.finish();
     return new JobSpec(
-        name, pipelines, consumer, producer, exactlyOnce, flink, List.copyOf(notices));
+        name,
+        pipelines,
+        consumer,
+        producer,
+        exactlyOnce,
+        pipelines.stream().anyMatch(pipeline -> pipeline.settings().avro() != null)
+            ? registry
+            : null,
+        flink,
+        List.copyOf(notices));
+  }
+
+  /** Where schemas are, or null where the job file does not say. */
+  private static RegistryProperties registry(YamlSection job) {
+    if (!job.has("schema-registry")) {
+      return null;
+    }
+    YamlSection section = job.section("schema-registry", "url");
+    Map<String, String> properties = section.properties();
+    RegistryProperties.problems(properties).forEach(section::problem);
+    return new RegistryProperties(new HashMap<>(properties));
   }
 
   /** Notes what Kafka says about properties, each where it is given. */
@@ -268,7 +294,7 @@ public final class JobFile {
     return name;
   }
 
-  private PipelineSpec pipeline(YamlSection section) {
+  private PipelineSpec pipeline(YamlSection section, RegistryProperties registry) {
     String name = name(section);
     Models models = Models.read(section, resolve);
 
@@ -286,7 +312,10 @@ public final class JobFile {
             form.envelope() == Envelope.DEBEZIUM ? Tombstones.FORWARD : Tombstones.DEAD_LETTER);
     input.finish();
 
-    String outputTopic = output(section, inputTopic);
+    YamlSection output = section.section("output");
+    String outputTopic = outputTopic(output, inputTopic);
+    AvroSettings avro = avro(input, form, output, outputTopic, registry);
+    output.finish();
     YamlSection deadLetters = section.section("dead-letters");
     String deadLetterTopic = deadLetters(deadLetters, inputTopic, outputTopic);
     double maxShare = maxShare(deadLetters);
@@ -329,7 +358,7 @@ public final class JobFile {
     section.finish();
     models.look(results, explaining, notices);
     return new PipelineSpec(
-        models.settings(name, form, maxValueBytes, tombstones, timeout, callTimeout, results),
+        models.settings(name, form, avro, maxValueBytes, tombstones, timeout, callTimeout, results),
         inputTopic,
         start,
         bounded,
@@ -391,11 +420,41 @@ public final class JobFile {
     return true;
   }
 
-  private static String output(YamlSection pipeline, String inputTopic) {
-    YamlSection section = pipeline.section("output");
-    String topic = outputTopic(section, inputTopic);
-    section.finish();
-    return topic;
+  /** How records of labels are written. */
+  private enum OutputFormat {
+    JSON,
+    AVRO
+  }
+
+  /** What the pipeline needs of a schema registry, or null where that is nothing. */
+  private static AvroSettings avro(
+      YamlSection input,
+      EventForm form,
+      YamlSection output,
+      String outputTopic,
+      RegistryProperties registry) {
+    boolean reads = form.format() == EventFormat.AVRO;
+    boolean writes =
+        output.choice("format", OutputFormat.class, OutputFormat.JSON) == OutputFormat.AVRO;
+    if (writes && !reads && form.format() != EventFormat.TEXT) {
+      output.problem(
+          "format",
+          "is avro, for which the input's schema is needed, but input.format is neither avro nor"
+              + " text: set one of them, or json here");
+    }
+    if (!reads && !writes) {
+      return null;
+    }
+    if (registry == null) {
+      YamlSection section = reads ? input : output;
+      section.problem(
+          "format",
+          "is avro, but there is no schema-registry at the top of the file: add it, as in"
+              + " schema-registry: http://localhost:8081");
+      return null;
+    }
+    return new AvroSettings(
+        ConfluentRegistry.factory(registry), writes ? outputTopic + "-value" : null);
   }
 
   private static String outputTopic(YamlSection section, String inputTopic) {

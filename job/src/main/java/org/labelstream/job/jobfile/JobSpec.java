@@ -3,6 +3,7 @@ package org.labelstream.job.jobfile;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import org.labelstream.job.registry.RegistryProperties;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.PipelineModel;
@@ -17,6 +18,7 @@ import org.labelstream.task.TaskType.Order;
  * @param consumer properties of the Kafka consumers
  * @param producer properties of the Kafka producers
  * @param exactlyOnce whether delivery is exactly-once, not at-least-once
+ * @param registry where schemas are, or null where no pipeline needs one
  * @param flink options of Flink
  * @param notices what the user should know, one sentence each
  */
@@ -26,6 +28,7 @@ public record JobSpec(
     Map<String, String> consumer,
     Map<String, String> producer,
     boolean exactlyOnce,
+    RegistryProperties registry,
     Map<String, String> flink,
     List<String> notices) {
 

@@ -9,6 +9,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.UnaryOperator;
+import org.labelstream.avro.AvroSettings;
 import org.labelstream.codec.EventForm;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.model.InvalidModelException;
@@ -284,6 +285,7 @@ final class Models {
   List<PipelineModel> settings(
       String pipeline,
       EventForm form,
+      AvroSettings avro,
       long maxValueBytes,
       Tombstones tombstones,
       Duration timeout,
@@ -310,7 +312,8 @@ final class Models {
                   model.settings.batch(),
                   model.settings.verify(),
                   model.sha256,
-                  results.settings()),
+                  results.settings(),
+                  avro),
               model.when));
     }
     return settings;

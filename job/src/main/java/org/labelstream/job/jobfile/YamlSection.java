@@ -99,6 +99,19 @@ final class YamlSection {
     return new YamlSection(place(key), values.get(key), line, problems);
   }
 
+  /** A section in whose place the value of one of its keys may stand. */
+  YamlSection section(String key, String alone) {
+    boolean isAlone = values.get(key) instanceof ScalarNode scalar && !isNull(scalar);
+    YamlSection section =
+        new YamlSection(place(key), isAlone ? null : values.get(key), lineOf(key), problems);
+    asked.add(key);
+    if (isAlone) {
+      section.values.put(alone, values.get(key));
+      section.lines.put(alone, lineOf(key));
+    }
+    return section;
+  }
+
   List<YamlSection> sections(String key) {
     asked.add(key);
     List<YamlSection> sections = new ArrayList<>();

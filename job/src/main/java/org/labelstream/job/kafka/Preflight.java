@@ -51,6 +51,8 @@ import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.labelstream.job.jobfile.JobSpec;
 import org.labelstream.job.jobfile.JobSpec.PipelineSpec;
 import org.labelstream.job.jobfile.KafkaProperties;
+import org.labelstream.job.registry.ConfluentRegistry;
+import org.labelstream.job.registry.RegistryProperties;
 
 /**
  * Asks the brokers whether a job can work with them: that they answer, let it in, have its topics,
@@ -76,6 +78,7 @@ public final class Preflight implements Serializable {
   private final HashMap<String, String> consumer;
   private final HashMap<String, String> producer;
   private final boolean exactlyOnce;
+  private final RegistryProperties registry;
 
   /** What is asked about a pipeline; its explanations' topic may be null. */
   private record Pipeline(
@@ -141,6 +144,7 @@ public final class Preflight implements Serializable {
     this.consumer = new HashMap<>(job.consumer());
     this.producer = new HashMap<>(job.producer());
     this.exactlyOnce = job.exactlyOnce();
+    this.registry = job.registry();
   }
 
   /** Of all pipelines of a job. */
@@ -156,6 +160,9 @@ public final class Preflight implements Serializable {
   /** Asks. */
   public Findings run() {
     Findings findings = new Findings();
+    if (registry != null) {
+      askRegistry(findings);
+    }
     Map<String, Object> reading = AdminProperties.withUnset(consumer);
     Map<String, Object> writing = AdminProperties.withUnset(producer);
     if (reading.equals(writing)) {
@@ -165,6 +172,19 @@ public final class Preflight implements Serializable {
       new Asking(findings, writing, "kafka.producer", EACH_WITHIN).run(false, true);
     }
     return findings;
+  }
+
+  private void askRegistry(Findings findings) {
+    try {
+      new ConfluentRegistry(registry)
+          .hindrance()
+          .ifPresent(
+              hindrance ->
+                  (hindrance.lasting() ? findings.lasting() : findings.passing())
+                      .add(hindrance.sentence()));
+    } catch (KafkaException e) {
+      findings.absent().add("schema-registry cannot be used: " + withoutSecrets(e));
+    }
   }
 
   /** A client's questions to its brokers. */

@@ -30,27 +30,6 @@ sealed interface ColumnWriter extends Serializable {
   /** How many digits the largest count may have. */
   int DIGITS = 10;
 
-  /** What the objects of a list hold. */
-  Map<String, Map<String, FieldType>> OBJECTS =
-      Map.of(
-          "scores",
-          Map.of("label", FieldType.TEXT, "score", FieldType.NUMBER),
-          "answers",
-          Map.of(
-              "answer", FieldType.TEXT,
-              "score", FieldType.NUMBER,
-              "start", FieldType.COUNT,
-              "end", FieldType.COUNT),
-          "entities",
-          Map.of(
-              "entity", FieldType.TEXT,
-              "entity_group", FieldType.TEXT,
-              "word", FieldType.TEXT,
-              "score", FieldType.NUMBER,
-              "index", FieldType.COUNT,
-              "start", FieldType.COUNT,
-              "end", FieldType.COUNT));
-
   /**
    * Flink's data of a value.
    *
@@ -273,7 +252,7 @@ sealed interface ColumnWriter extends Serializable {
     if (!isArrayOfRows(declared)) {
       return Optional.empty();
     }
-    Map<String, FieldType> known = new TreeMap<>(OBJECTS.getOrDefault(column, Map.of()));
+    Map<String, FieldType> known = new TreeMap<>(FieldType.members(column));
     ArrayList<String> names = new ArrayList<>();
     ArrayList<ColumnWriter> writers = new ArrayList<>();
     boolean fits = true;
@@ -319,7 +298,7 @@ sealed interface ColumnWriter extends Serializable {
       case FLAG -> "BOOLEAN";
       case OBJECTS ->
           "ARRAY<ROW<…>> of some of "
-              + String.join(", ", new TreeMap<>(OBJECTS.getOrDefault(column, Map.of())).keySet())
+              + String.join(", ", new TreeMap<>(FieldType.members(column)).keySet())
               + (column.equals("scores") ? ", or MAP<STRING, DOUBLE>" : "");
     };
   }

@@ -67,7 +67,8 @@ final class Statement {
               options.batching(),
               verify,
               lease.folder().sha256(),
-              ResultSettings.DEFAULT);
+              ResultSettings.DEFAULT,
+              null);
       inputs = Inputs.of(type, input, problems);
       Outputs.Promise promise = new Outputs.Promise(!inputs.nullable(), onError);
       outputs = Outputs.of(type, settings.parameters(), output, promise, problems);

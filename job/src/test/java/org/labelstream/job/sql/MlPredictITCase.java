@@ -120,7 +120,8 @@ class MlPredictITCase {
             new Batching(null, 1, of.batch().maxAge(), of.batch().linger()),
             of.verify(),
             of.modelSha256(),
-            of.results());
+            of.results(),
+            null);
     Path in = Files.write(folder.resolve("in.txt"), lines);
     List<JsonNode> results = new ArrayList<>();
     try (CloseableIterator<OutputRecord> records =
