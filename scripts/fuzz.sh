@@ -9,7 +9,7 @@ usage() {
 Usage: scripts/fuzz.sh [--seconds N] [TARGET...]
 
 Feeds what reads input with bytes that Jazzer makes up, guided by what they reach, and ends at the first that is neither
-read nor refused with a sentence. The targets: EventCodec (records), Parameters (of a record), LabelMapping
+read nor refused with a sentence. The targets: EventCodec (records), AvroReader (records in Avro), Parameters (of a record), LabelMapping
 (index_to_name.json), Manifest (labelstream.json and its neighbours), JobFile; all of them unless some are named.
 
   --seconds N    for how long, for each target (default: 300)
@@ -39,10 +39,10 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ ${#targets[@]} -gt 0 ] || targets=(EventCodec Parameters LabelMapping Manifest JobFile)
+[ ${#targets[@]} -gt 0 ] || targets=(EventCodec AvroReader Parameters LabelMapping Manifest JobFile)
 for target in "${targets[@]}"; do
   case "$target" in
-    EventCodec | Parameters | LabelMapping | Manifest | JobFile) ;;
+    EventCodec | AvroReader | Parameters | LabelMapping | Manifest | JobFile) ;;
     *) misuse "There is no target $target" ;;
   esac
 done

@@ -175,7 +175,7 @@ public final class LabelledSchemas {
   private static Schema result(String entry, TaskType type) {
     String namespace = NAMESPACE + ".inference." + entry;
     List<Schema.Field> fields = new ArrayList<>();
-    for (String text : List.of("task", "model", "version", "request")) {
+    for (String text : List.of("task", "model", "version", "request", "redacted")) {
       fields.add(nullable(text, Schema.create(Schema.Type.STRING)));
     }
     fields.add(

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.labelstream.avro.AvroSettings;
 import org.labelstream.codec.EventForm;
 import org.labelstream.codec.EventFormat;
 import org.labelstream.engine.DeviceChoice;
@@ -254,6 +255,49 @@ class JobFileTest {
         .isInstanceOf(InvalidJobException.class)
         .message()
         .containsPattern(problem);
+  }
+
+  private static String avro(String registry, String input, String output) {
+    return FULL.replace("format: auto", "format: " + input)
+            .replace("{topic: labels}", "{topic: labels, format: " + output + "}")
+        + registry;
+  }
+
+  @Test
+  void readsWhereSchemasAre() {
+    JobSpec job = read(avro("schema-registry: http://localhost:8081", "avro", "avro"));
+    AvroSettings avro = job.pipelines().get(0).settings().avro();
+    assertThat(avro.subject()).isEqualTo("labels-value");
+    assertThat(job.registry().properties())
+        .containsExactlyEntriesOf(Map.of("url", "http://localhost:8081"));
+    job = read(avro("schema-registry: {url: https://r, bearer.auth.token: a}", "avro", "json"));
+    assertThat(job.pipelines().get(0).settings().avro().subject()).isNull();
+    assertThat(job.registry().properties()).containsEntry("bearer.auth.token", "a");
+    job = read(avro("schema-registry: http://localhost:8081", "text", "avro"));
+    assertThat(job.pipelines().get(0).settings().avro().subject()).isEqualTo("labels-value");
+    job = read(avro("schema-registry: http://localhost:8081", "auto", "json"));
+    assertThat(job.pipelines().get(0).settings().avro()).isNull();
+    assertThat(job.registry()).isNull();
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "name2: x | avro | json | input.format is avro, but there is no schema-registry",
+        "name2: x | text | avro | output.format is avro, but there is no schema-registry",
+        "schema-registry: http://r | auto | avro | input.format is neither avro nor text",
+        "schema-registry: http://r | json | avro | input.format is neither avro nor text",
+        "schema-registry: http://r | avro | xml | output.format is xml, but must be one of json, avro",
+        "schema-registry: r:8081 | avro | avro | schema-registry.url is r:8081, but must be of the form",
+        "schema-registry: {uri: http://r} | avro | json | schema-registry.uri is not known: did you mean url",
+        "schema-registry: {uri: http://r} | avro | json | schema-registry.url is missing",
+        "schema-registry: [a] | avro | json | schema-registry must hold names with values",
+      })
+  void refusesSchemasThatAreNowhere(String registry, String input, String output, String problem) {
+    assertThatThrownBy(() -> read(avro(registry, input, output)))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageContaining(problem);
   }
 
   @ParameterizedTest
