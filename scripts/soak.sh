@@ -97,12 +97,14 @@ name: soak
 pipelines:
   - name: sentiment
     model: $ROOT/model-assets/sentiment
+    cache: {in-flight: false}
     input: {topic: texts, start: earliest}
     output: {topic: labels}
     explanations: {topic: why}
     dead-letters: {topic: dead}
   - name: entities
     model: $ROOT/model-assets/entities
+    cache: {in-flight: false}
     input: {topic: texts, start: earliest}
     output: {topic: entities}
     dead-letters: {topic: dead}

@@ -166,6 +166,7 @@ class Pipeline:
             "dead-letters": {"topic": self.dead},
             "parallelism": parallelism,
             "parameters": parameters or {},
+            "cache": {"in-flight": False},  # the same texts come again and again
         }
         _create(cluster, [self.texts, self.labels, self.dead], partitions)
         self.producer = Producer(

@@ -78,7 +78,7 @@ class ArchitectureTest {
                   "avro",
                   "model",
                   "record"),
-              List.of("org.apache.flink..", "org.slf4j..")),
+              List.of("org.apache.flink..", "org.slf4j..", "com.github.benmanes.caffeine.cache..")),
           new Line(
               "result",
               List.of("task", "record"),

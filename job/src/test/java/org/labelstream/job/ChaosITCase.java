@@ -141,6 +141,7 @@ class ChaosITCase {
           """
             - name: %1$s
               model: %2$s
+              cache: {in-flight: false}
               input: {topic: %1$s-in}
               output: {topic: %1$s-out}
               dead-letters: {topic: dead}

@@ -268,6 +268,7 @@ class CommittedOffsetsITCase {
         pipelines:
           - name: sentiment
             model: %2$s
+            cache: {in-flight: false}
             input: {topic: %1$s, %3$s}
             output: {topic: %1$s-labels}
             dead-letters: {topic: %1$s-dead}

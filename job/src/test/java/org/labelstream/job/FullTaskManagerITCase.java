@@ -90,6 +90,7 @@ class FullTaskManagerITCase {
     return """
       - name: %s
         model: %s
+        cache: {in-flight: false}
         input: {topic: %s}
         output: {topic: %s}
         dead-letters: {topic: dead-%s}

@@ -113,6 +113,7 @@ class KilledTaskManagerITCase {
             pipelines:
               - name: sentiment
                 model: %s
+                cache: {in-flight: false}
                 input: {topic: texts, until: never}
                 output: {topic: labels}
                 dead-letters: {topic: dead}

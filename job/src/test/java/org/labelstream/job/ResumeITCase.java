@@ -85,6 +85,7 @@ class ResumeITCase {
             pipelines:
               - name: sentiment
                 model: %s
+                cache: {in-flight: false}
                 input: {topic: texts}
                 output: {topic: labels}
                 dead-letters: {topic: dead}

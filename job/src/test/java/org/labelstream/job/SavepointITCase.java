@@ -129,6 +129,7 @@ class SavepointITCase {
         pipelines:
           - name: sentiment
             model: %s
+            cache: {in-flight: false}
             input: {topic: texts}
             output: {topic: labels}
             dead-letters: {topic: dead}

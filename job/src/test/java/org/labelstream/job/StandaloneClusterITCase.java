@@ -79,6 +79,7 @@ class StandaloneClusterITCase {
               pipelines:
                 - name: sentiment
                   model: %s
+                  cache: {in-flight: false}
                   input: {topic: texts-%d, until: latest}
                   output: {topic: labels-%d}
                   dead-letters: {topic: dead-%d}
@@ -165,6 +166,7 @@ class StandaloneClusterITCase {
               pipelines:
                 - name: sentiment
                   model: %2$s
+                  cache: {in-flight: false}
                   input: {topic: shared-texts}
                   output: {topic: %1$s-labels}
                   dead-letters: {topic: %1$s-dead}
@@ -211,6 +213,7 @@ class StandaloneClusterITCase {
             pipelines:
               - name: sentiment
                 model: %s
+                cache: {in-flight: false}
                 input: {topic: sql-texts}
                 output: {topic: sql-labels}
                 dead-letters: {topic: sql-dead}

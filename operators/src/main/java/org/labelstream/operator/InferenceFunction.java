@@ -34,6 +34,7 @@ import org.labelstream.schedule.Faults;
 import org.labelstream.schedule.Lane;
 import org.labelstream.schedule.ThrottledLog;
 import org.labelstream.task.FieldType;
+import org.labelstream.task.Parameters;
 import org.labelstream.task.TaskType;
 import org.labelstream.task.TaskType.Order;
 import org.labelstream.task.Tasks;
@@ -87,6 +88,7 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     private final PipelineModel model;
     private final LeasedModel leased;
     private final Lane lane;
+    private final Repeats repeats;
 
     /** Those that wait for what this one says, by their places. */
     private final List<Integer> next = new ArrayList<>();
@@ -94,10 +96,11 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
     /** The one that it waits for itself, or -1. */
     private int before = -1;
 
-    Branch(PipelineModel model, LeasedModel leased, Lane lane) {
+    Branch(PipelineModel model, LeasedModel leased, Lane lane, Runnable onRepeat) {
       this.model = model;
       this.leased = leased;
       this.lane = lane;
+      this.repeats = new Repeats(leased.task(), model.settings().caching(), onRepeat);
     }
 
     boolean findsEntities() {
@@ -142,7 +145,9 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
       PipelineModel model = models.get(i);
       LeasedModel of = leased.get(i);
       sharing.add(of.model(), of.task().details());
-      branches.add(new Branch(model, of, open(of, model.settings().lane(of.model().onGpu()))));
+      branches.add(
+          new Branch(
+              model, of, open(of, model.settings().lane(of.model().onGpu())), metrics::repeated));
       if (model.when() != null) {
         waitFor(model, i);
       }
@@ -350,8 +355,10 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
               "in parameters, ignore_labels would keep entities from being redacted: remove it");
         }
         TextEvent event = decoded.event();
-        branch.lane.submit(
-            branch.leased.task().plan(event, parametersOf(branch.leased, given), encodings),
+        Parameters parameters = parametersOf(branch.leased, given);
+        branch.repeats.submit(
+            event,
+            parameters,
             new Lane.Answer() {
               @Override
               public void predicted(Prediction prediction) {
@@ -362,7 +369,10 @@ public final class InferenceFunction extends ModelFunction<Outcome> {
               public void rejected(DeadLetter letter) {
                 said(place, Result.of(result(branch), letter));
               }
-            });
+            },
+            answer ->
+                branch.lane.submit(
+                    branch.leased.task().plan(event, parameters, encodings), answer));
       } catch (RejectedRecordException e) {
         said(place, Result.of(result(branch), e.letter()));
       } catch (RuntimeException | Error e) {

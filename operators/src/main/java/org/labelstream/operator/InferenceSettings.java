@@ -30,6 +30,7 @@ import org.labelstream.schedule.LaneSettings;
  * @param modelSha256 the SHA-256 that the model folder had at submission or that the job file pins,
  *     in lower-case hex, or null where neither is known
  * @param results what becomes of results
+ * @param caching what becomes of texts that come again
  * @param avro where schemas are, or null where neither records nor results are in Avro
  */
 public record InferenceSettings(
@@ -46,6 +47,7 @@ public record InferenceSettings(
     ModelFolder.Verify verify,
     String modelSha256,
     ResultSettings results,
+    Caching caching,
     AvroSettings avro)
     implements Serializable {
 
@@ -70,32 +72,38 @@ public record InferenceSettings(
         ModelFolder.Verify.IF_PRESENT,
         null,
         ResultSettings.DEFAULT,
+        Caching.DEFAULT,
         null);
   }
 
   /** The same with other task settings. */
   public InferenceSettings withParameters(Map<String, Object> others) {
-    return with(form, new HashMap<>(others), modelSha256, results, avro);
+    return with(form, new HashMap<>(others), modelSha256, results, caching, avro);
   }
 
   /** The same for values of another form. */
   public InferenceSettings withForm(EventForm other) {
-    return with(other, parameters, modelSha256, results, avro);
+    return with(other, parameters, modelSha256, results, caching, avro);
   }
 
   /** The same with results of which something else becomes. */
   public InferenceSettings withResults(ResultSettings others) {
-    return with(form, parameters, modelSha256, others, avro);
+    return with(form, parameters, modelSha256, others, caching, avro);
   }
 
   /** The same for the model folder with that SHA-256 only. */
   public InferenceSettings withModelSha256(String sha256) {
-    return with(form, parameters, sha256, results, avro);
+    return with(form, parameters, sha256, results, caching, avro);
   }
 
   /** The same with schemas from a registry. */
   public InferenceSettings withAvro(AvroSettings other) {
-    return with(form, parameters, modelSha256, results, other);
+    return with(form, parameters, modelSha256, results, caching, other);
+  }
+
+  /** The same with texts that come again treated so. */
+  public InferenceSettings withCaching(Caching other) {
+    return with(form, parameters, modelSha256, results, other, avro);
   }
 
   private InferenceSettings with(
@@ -103,6 +111,7 @@ public record InferenceSettings(
       HashMap<String, Object> otherParameters,
       String otherSha256,
       ResultSettings otherResults,
+      Caching otherCaching,
       AvroSettings otherAvro) {
     return new InferenceSettings(
         pipeline,
@@ -118,6 +127,7 @@ public record InferenceSettings(
         verify,
         otherSha256,
         otherResults,
+        otherCaching,
         otherAvro);
   }
 

@@ -57,6 +57,7 @@ public final class Predictor implements AutoCloseable {
   private final StageMetrics metrics;
   private final LeasedModel leased;
   private final Lane lane;
+  private final Repeats repeats;
   private final Explainer explainer;
   private final InFlightBudget.Account account;
   private final Object memory = new Object();
@@ -79,6 +80,7 @@ public final class Predictor implements AutoCloseable {
     this.preparing = new Preparation(metrics, this::failed);
     LaneSettings how = settings.lane(leased.model().onGpu());
     this.lane = lane(leased.task(), how);
+    this.repeats = new Repeats(leased.task(), settings.caching(), metrics::repeated);
     try {
       // A row waits for both, so there is nothing that an explanation would stand back for.
       this.explainer =
@@ -216,7 +218,11 @@ public final class Predictor implements AutoCloseable {
       }
       ModelFunction.checkFits(length, 1, runtime.inFlight());
       Encodings encodings = new Encodings(new Encodings.Sharing(), metrics::tokenized);
-      lane.submit(leased.task().plan(event, leased.defaults(), encodings), answer);
+      repeats.submit(
+          event,
+          leased.defaults(),
+          answer,
+          first -> lane.submit(leased.task().plan(event, leased.defaults(), encodings), first));
     } catch (RejectedRecordException e) {
       answer.rejected(e.letter());
     } catch (RuntimeException | Error e) {

@@ -42,6 +42,7 @@ final class StageMetrics implements LaneListener {
   private final Counter generatedTokens;
   private final Counter dropped;
   final Counter tokenizations;
+  private final Counter repeats;
   private final Counter modelErrors;
   private final Map<ErrorCode, Counter> deadLetters = new EnumMap<>(ErrorCode.class);
   private final Histogram latency;
@@ -69,6 +70,7 @@ final class StageMetrics implements LaneListener {
     generatedTokens = counter("generated_tokens");
     dropped = counter("explanations_dropped");
     tokenizations = counter("tokenizations");
+    repeats = counter("repeats");
     modelErrors = counter("model_errors");
     for (ErrorCode code : ErrorCode.values()) {
       deadLetters.put(
@@ -140,6 +142,11 @@ final class StageMetrics implements LaneListener {
   /** The texts of a record were tokenized, for one model or for all that share it. */
   void tokenized() {
     tokenizations.inc();
+  }
+
+  /** A text did not go to its model: it came before, and its answer is known or on its way. */
+  void repeated() {
+    repeats.inc();
   }
 
   /** One of several models failed on a record that goes out with the others' results. */

@@ -26,6 +26,16 @@ public final class Parameters {
     return merged;
   }
 
+  @Override
+  public boolean equals(Object other) {
+    return other instanceof Parameters parameters && values.equals(parameters.values);
+  }
+
+  @Override
+  public int hashCode() {
+    return values.hashCode();
+  }
+
   /** Whether the setting was given, be it as null. */
   public boolean has(String name) {
     return values.containsKey(name);

@@ -37,6 +37,15 @@ public interface Task extends Runner {
   Plan plan(TextEvent event, Parameters parameters, Encodings encodings)
       throws RejectedRecordException;
 
+  /**
+   * Whether an equal text gets an equal answer.
+   *
+   * @param parameters the settings for the record, as for {@code plan}
+   */
+  default boolean isRepeatable(Parameters parameters) {
+    return true;
+  }
+
   /** What it wants to know of tokens beyond what the model takes. */
   default Set<Detail> details() {
     return Set.of();

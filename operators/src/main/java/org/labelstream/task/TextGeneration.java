@@ -137,6 +137,11 @@ public final class TextGeneration implements Task {
         settings.withMaxNewTokens(Math.min(settings.maxNewTokens(), positions - read.length)));
   }
 
+  @Override
+  public boolean isRepeatable(Parameters parameters) {
+    return !defaults.overriddenBy(parameters).flag("do_sample", false);
+  }
+
   private static RejectedRecordException invalid(String message) {
     return new RejectedRecordException(
         ErrorCode.INVALID_PARAMETER, Stage.DECODE, "in parameters, " + message);

@@ -951,6 +951,7 @@ class ExplainFunctionTest {
             CLASSES.verify(),
             CLASSES.modelSha256(),
             CLASSES.results(),
+            Caching.DEFAULT,
             null);
 
     assertThat(explanation(greedy, "a good film").has("importances")).isTrue();

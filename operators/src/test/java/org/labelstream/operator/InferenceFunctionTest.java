@@ -330,6 +330,7 @@ class InferenceFunctionTest {
         settings.verify(),
         settings.modelSha256(),
         settings.results(),
+        Caching.DEFAULT,
         null);
   }
 
@@ -592,6 +593,7 @@ class InferenceFunctionTest {
               ModelFolder.Verify.REQUIRED,
               null,
               ResultSettings.DEFAULT,
+              Caching.DEFAULT,
               null);
 
       stopsTheJob(settings, "max-tokens is 0, but a batch holds at least 1 token: raise it");

@@ -77,6 +77,7 @@ class PredictorTest {
               SETTINGS.verify(),
               null,
               SETTINGS.results(),
+              Caching.DEFAULT,
               null);
       assertThatThrownBy(() -> open(runtime, settings, false))
           .hasStackTraceContaining("The model m cannot start: ");

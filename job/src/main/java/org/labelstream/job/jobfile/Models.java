@@ -16,6 +16,7 @@ import org.labelstream.model.InvalidModelException;
 import org.labelstream.model.LabelMapping;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.model.Names;
+import org.labelstream.operator.Caching;
 import org.labelstream.operator.ExplainSettings;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.InferenceFunction;
@@ -37,19 +38,33 @@ final class Models {
 
   /** What a pipeline says once for all of its models. */
   private record Defaults(
-      DeviceChoice device, InferenceSettings.Batching batch, ModelFolder.Verify verify) {
+      DeviceChoice device,
+      InferenceSettings.Batching batch,
+      ModelFolder.Verify verify,
+      Caching caching) {
 
     static final Defaults OURS =
         new Defaults(
-            DeviceChoice.AUTO, InferenceSettings.Batching.DEFAULT, ModelFolder.Verify.IF_PRESENT);
+            DeviceChoice.AUTO,
+            InferenceSettings.Batching.DEFAULT,
+            ModelFolder.Verify.IF_PRESENT,
+            Caching.DEFAULT);
 
     /** What a section says, and these where it says nothing. */
     Defaults overriddenBy(YamlSection section) {
       return new Defaults(
           section.choice("device", DeviceChoice.class, device),
           section.has("batch") ? JobFile.batching(section.section("batch")) : batch,
-          section.choice("verify", ModelFolder.Verify.class, verify));
+          section.choice("verify", ModelFolder.Verify.class, verify),
+          section.has("cache") ? cache(section.section("cache")) : caching);
     }
+  }
+
+  private static Caching cache(YamlSection section) {
+    int entries = "0".equals(section.text("entries")) ? 0 : section.positive("entries", 0);
+    boolean inFlight = section.flag("in-flight", Caching.DEFAULT.inFlight());
+    section.finish();
+    return new Caching(entries, inFlight);
   }
 
   /** A model as it is written, and what its folder tells. */
@@ -313,6 +328,7 @@ final class Models {
                   model.settings.verify(),
                   model.sha256,
                   results.settings(),
+                  model.settings.caching(),
                   avro),
               model.when));
     }

@@ -58,7 +58,7 @@ final class Results {
       section.problem("when", "is blank: write a condition, or leave it out");
     }
     double sample = JobFile.share(section, "sample", 1);
-    boolean move = flag(section, "move");
+    boolean move = section.flag("move", false);
     if (when == null && sample == 1 && move) {
       section.problem(
           section.line(),
@@ -70,16 +70,8 @@ final class Results {
     routes.add(new RouteSettings(when, sample, topic, move));
   }
 
-  private static boolean flag(YamlSection section, String key) {
-    String text = section.text(key);
-    if (text != null && !text.equalsIgnoreCase("true") && !text.equalsIgnoreCase("false")) {
-      section.problem(key, "is " + text + ", but must be true or false");
-    }
-    return "true".equalsIgnoreCase(text);
-  }
-
   private void readRedact(YamlSection section) {
-    boolean replace = flag(section, "replace");
+    boolean replace = section.flag("replace", false);
     LinkedHashMap<String, String> labels = new LinkedHashMap<>(section.properties());
     labels.remove("replace");
     if (labels.isEmpty()) {

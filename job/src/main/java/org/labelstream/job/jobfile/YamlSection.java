@@ -185,6 +185,15 @@ final class YamlSection {
     return ifAbsent;
   }
 
+  boolean flag(String key, boolean ifAbsent) {
+    String text = text(key);
+    if (text == null || text.equalsIgnoreCase("true") || text.equalsIgnoreCase("false")) {
+      return text == null ? ifAbsent : text.equalsIgnoreCase("true");
+    }
+    problem(key, "is " + text + ", but must be true or false");
+    return ifAbsent;
+  }
+
   Duration duration(String key, Duration ifAbsent) {
     String text = text(key);
     if (text == null) {

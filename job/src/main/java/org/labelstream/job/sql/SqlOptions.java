@@ -16,6 +16,7 @@ import org.apache.flink.configuration.Configuration;
 import org.labelstream.engine.DeviceChoice;
 import org.labelstream.model.ModelFolder;
 import org.labelstream.model.Names;
+import org.labelstream.operator.Caching;
 import org.labelstream.operator.InferenceSettings.Batching;
 import org.labelstream.task.ParameterSpecs;
 import org.snakeyaml.engine.v2.api.Load;
@@ -80,8 +81,30 @@ final class SqlOptions {
           .defaultValue(Batching.DEFAULT.linger())
           .withDescription("How long a batch that is not full waits for more rows.");
 
+  static final ConfigOption<Integer> CACHE_ENTRIES =
+      ConfigOptions.key("cache.entries")
+          .intType()
+          .defaultValue(Caching.DEFAULT.entries())
+          .withDescription("How many results are kept for texts that come again.");
+
+  static final ConfigOption<Boolean> CACHE_IN_FLIGHT =
+      ConfigOptions.key("cache.in-flight")
+          .booleanType()
+          .defaultValue(Caching.DEFAULT.inFlight())
+          .withDescription("Whether a text waits for an equal one that is at work.");
+
   static final Set<ConfigOption<?>> OPTIONAL =
-      Set.of(ON_ERROR, DEVICE, VERIFY, SHA256, MAX_TOKENS, LOOK_AHEAD, MAX_AGE, LINGER);
+      Set.of(
+          ON_ERROR,
+          DEVICE,
+          VERIFY,
+          SHA256,
+          MAX_TOKENS,
+          LOOK_AHEAD,
+          MAX_AGE,
+          LINGER,
+          CACHE_ENTRIES,
+          CACHE_IN_FLIGHT);
 
   private static final Set<String> KNOWN =
       Stream.concat(
@@ -114,7 +137,9 @@ final class SqlOptions {
                       .collect(Collectors.joining(", "))
               : option.defaultValue() instanceof Duration
                   ? "must be a time, such as 100 ms"
-                  : "must be a whole number";
+                  : option.defaultValue() instanceof Boolean
+                      ? "must be true or false"
+                      : "must be a whole number";
       problems.add(
           "option "
               + option.key()
@@ -137,6 +162,16 @@ final class SqlOptions {
             + Names.shown(given)
             + "', but must be the 64 hex digits of the folder's SHA-256, which docs/model-folder.md computes");
     return null;
+  }
+
+  /** What becomes of texts that come again. */
+  Caching caching() {
+    int entries = get(CACHE_ENTRIES);
+    if (entries < 0) {
+      problems.add("option cache.entries is '" + entries + "', but must be 0 or more");
+      return Caching.DEFAULT;
+    }
+    return new Caching(entries, get(CACHE_IN_FLIGHT));
   }
 
   /** How rows are batched. */

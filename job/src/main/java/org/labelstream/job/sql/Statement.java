@@ -68,6 +68,7 @@ final class Statement {
               verify,
               lease.folder().sha256(),
               ResultSettings.DEFAULT,
+              options.caching(),
               null);
       inputs = Inputs.of(type, input, problems);
       Outputs.Promise promise = new Outputs.Promise(!inputs.nullable(), onError);

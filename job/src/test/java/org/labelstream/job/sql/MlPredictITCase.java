@@ -31,6 +31,7 @@ import org.apache.flink.util.ExceptionUtils;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.labelstream.job.file.LineSource;
+import org.labelstream.operator.Caching;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.InferenceSettings;
 import org.labelstream.operator.InferenceSettings.Batching;
@@ -121,6 +122,7 @@ class MlPredictITCase {
             of.verify(),
             of.modelSha256(),
             of.results(),
+            Caching.DEFAULT,
             null);
     Path in = Files.write(folder.resolve("in.txt"), lines);
     List<JsonNode> results = new ArrayList<>();

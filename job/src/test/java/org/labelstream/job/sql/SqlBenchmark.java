@@ -86,7 +86,7 @@ class SqlBenchmark {
         "CREATE TABLE nowhere (label STRING, score DOUBLE) WITH ('connector' = 'blackhole')");
     env.executeSql(
         "CREATE TEMPORARY MODEL m INPUT (text STRING) OUTPUT (label STRING, score DOUBLE)"
-            + " WITH ('provider' = 'labelstream', 'model' = '"
+            + " WITH ('provider' = 'labelstream', 'cache.in-flight' = 'false', 'model' = '"
             + model
             + "')");
     long start = System.nanoTime();
