@@ -101,7 +101,7 @@ class MetricsITCase {
       Topics topics = new Topics(kafka.bootstrapServers());
       List<String> texts = new ArrayList<>();
       for (int i = 0; i < 20; i++) {
-        texts.add("{\"id\": %d, \"text\": \"Once upon a time\", \"explain\": true}".formatted(i));
+        texts.add("{\"text\": \"Once upon a time, %d\", \"explain\": true}".formatted(i));
       }
       texts.add("{\"broken");
       topics.sendTexts("texts", texts);
@@ -113,6 +113,7 @@ class MetricsITCase {
               pipelines:
                 - name: sentiment
                   model: %s/sentiment
+                  cache: {entries: 100}
                   input: {topic: texts}
                   output: {topic: labels}
                   dead-letters: {topic: dead}
@@ -136,6 +137,9 @@ class MetricsITCase {
       topics.readUntil("why", records -> records.size() >= 20, Duration.ofMinutes(1));
       topics.readUntil("stories", records -> records.size() >= 20, Duration.ofMinutes(1));
       topics.readUntil("dead", records -> records.size() >= 2, Duration.ofMinutes(1));
+      topics.sendTexts("texts", List.of("Once upon a time, 7"));
+      topics.readUntil("labels", records -> records.size() >= 21, Duration.ofMinutes(1));
+      topics.readUntil("stories", records -> records.size() >= 21, Duration.ofMinutes(1));
 
       List<String> lines = scraped();
       List<String> names = documented();
@@ -144,19 +148,20 @@ class MetricsITCase {
         assertThat(lines).as(name).anyMatch(line -> line.startsWith(name + "{"));
       }
       String infer = "operator_name=\"sentiment_infer\"";
-      assertThat(value(lines, "requests", infer)).isEqualTo(21);
-      assertThat(value(lines, "requests_success", infer)).isEqualTo(20);
+      assertThat(value(lines, "requests", infer)).isEqualTo(22);
+      assertThat(value(lines, "requests_success", infer)).isEqualTo(21);
       assertThat(value(lines, "requests_failure", infer)).isEqualTo(1);
       assertThat(value(lines, "code_dead_letters", infer, "code=\"malformed_json\"")).isEqualTo(1);
       assertThat(value(lines, "rows", infer)).isEqualTo(20);
+      assertThat(value(lines, "repeats", infer)).isEqualTo(1);
       assertThat(value(lines, "tokens", infer)).isGreaterThan(80);
-      assertThat(value(lines, "latency_count", infer)).isEqualTo(21);
+      assertThat(value(lines, "latency_count", infer)).isEqualTo(22);
       assertThat(value(lines, "in_flight_bytes", infer)).isZero();
       assertThat(value(lines, "requests_success", "operator_name=\"sentiment_explain\""))
           .isEqualTo(20);
       String writer = "operator_name=\"writer_infer\"";
-      assertThat(value(lines, "generated_tokens", writer)).isBetween(20.0, 100.0);
-      assertThat(value(lines, "first_token_ms_count", writer)).isEqualTo(20);
+      assertThat(value(lines, "generated_tokens", writer)).isBetween(21.0, 105.0);
+      assertThat(value(lines, "first_token_ms_count", writer)).isEqualTo(21);
       assertThat(value(lines, "model_version_model_info", writer, "model=\"writer\"")).isEqualTo(1);
       running.cancel().get();
     }
