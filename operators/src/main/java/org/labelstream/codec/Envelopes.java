@@ -237,7 +237,7 @@ final class Envelopes {
   /** The JSON that bytes are, or a JSON string of their text. */
   private static byte[] json(byte[] data, boolean isText)
       throws IOException, RejectedRecordException {
-    EventCodec.checkUtf8(data, ENCODED);
+    Charsets.checkUtf8(data, ENCODED);
     int start = EventCodec.firstNonBlank(data);
     byte first = start < data.length && !isText ? data[start] : 0;
     if (first == '{') {

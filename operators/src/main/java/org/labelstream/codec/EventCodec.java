@@ -7,8 +7,7 @@ import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.fasterxml.jackson.core.io.JsonStringEncoder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.util.Collection;
 import java.util.List;
@@ -51,6 +50,7 @@ public final class EventCodec {
   private final EventFormat format;
   private final long maxValueBytes;
   private final Places places;
+  private final Charset charset;
 
   /**
    * @param pipeline the pipeline's name, under which results are written
@@ -85,13 +85,14 @@ public final class EventCodec {
     this.format = form.fields().isEmpty() ? form.format() : EventFormat.JSON;
     this.maxValueBytes = maxValueBytes;
     this.places = new Places(form, fields);
+    this.charset = Charset.forName(form.charset());
   }
 
   /**
    * Reads a record's value.
    *
-   * @throws RejectedRecordException when it is missing, too large, not UTF-8, no text, malformed,
-   *     or a field that the task reads has the wrong type
+   * @throws RejectedRecordException when it is missing, too large, not in the charset, no text,
+   *     malformed, or a field that the task reads has the wrong type
    */
   public DecodedEvent decode(SourceRecord record) throws RejectedRecordException {
     byte[] value = record.value();
@@ -109,7 +110,18 @@ public final class EventCodec {
               + maxValueBytes
               + ": shorten it, or raise max-value-bytes");
     }
-    checkUtf8(value, THE_VALUE);
+    if (!charset.equals(StandardCharsets.UTF_8)) {
+      return inUtf8(record.withValue(Charsets.toUtf8(value, charset)));
+    }
+    Charsets.checkUtf8(value, THE_VALUE);
+    if (format != EventFormat.TEXT) {
+      Charsets.checkNoZeros(value, THE_VALUE);
+    }
+    return inUtf8(record);
+  }
+
+  private DecodedEvent inUtf8(SourceRecord record) throws RejectedRecordException {
+    byte[] value = record.value();
     try {
       return switch (form.envelope()) {
         case NONE -> read(record, value, format, null);
@@ -262,7 +274,7 @@ public final class EventCodec {
     boolean begins =
         value.length > 1
             && (isControl(value[0])
-                || value[1] == 0 // UTF-16
+                || value[1] == 0 // UTF-16, of a letter or two
                 || (value[0] == PROTOBUF_TEXT && isControl(value[1])));
     if (begins || controls > value.length / 8) {
       throw rejected(
@@ -316,20 +328,6 @@ public final class EventCodec {
     int end = message.indexOf('\n');
     String line = ADVICE.matcher(end < 0 ? message : message.substring(0, end)).replaceFirst("");
     return NON_STANDARD.matcher(line).replaceFirst("$1 is no JSON value, null would be");
-  }
-
-  static void checkUtf8(byte[] value, String what) throws RejectedRecordException {
-    for (byte b : value) {
-      if (b < 0) {
-        try {
-          StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(value));
-        } catch (CharacterCodingException e) {
-          throw rejected(
-              ErrorCode.NOT_UTF8, what + " is not UTF-8: encode it as UTF-8 before sending it");
-        }
-        return;
-      }
-    }
   }
 
   /** A byte order mark, which some editors and shells put before a text. */

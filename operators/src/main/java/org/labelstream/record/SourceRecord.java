@@ -31,6 +31,11 @@ public record SourceRecord(
     headers = List.copyOf(headers);
   }
 
+  /** The same record with another value. */
+  public SourceRecord withValue(byte[] other) {
+    return new SourceRecord(key, other, headers, topic, partition, offset, timestamp);
+  }
+
   /** Where the record came from: {@code topic-partition@offset}, or {@code FILE:line}. */
   public String position() {
     return partition == NO_PARTITION
