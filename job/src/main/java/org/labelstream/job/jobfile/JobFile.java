@@ -328,6 +328,7 @@ public final class JobFile {
     Integer parallelism = section.positive("parallelism", null);
     section.finish();
     models.look(results, explaining, notices);
+    models.lookForUnread(name, form, notices);
     return new PipelineSpec(
         models.settings(name, form, maxValueBytes, tombstones, timeout, callTimeout, results),
         inputTopic,
