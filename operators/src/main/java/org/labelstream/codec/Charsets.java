@@ -48,7 +48,7 @@ final class Charsets {
         try {
           UTF_8.newDecoder().decode(ByteBuffer.wrap(value));
         } catch (CharacterCodingException e) {
-          throw new RejectedRecordException(ErrorCode.NOT_UTF8, Stage.DECODE, notUtf8(value, what));
+          throw notUtf8(value, what);
         }
         return;
       }
@@ -63,21 +63,27 @@ final class Charsets {
     }
   }
 
-  private static String notUtf8(byte[] value, String what) {
-    if (begins(value, 0x1F, 0x8B)) {
-      return what
-          + " is compressed with gzip, which is not read: send it as it is (a producer's"
-          + " compression.type compresses on the way)";
+  private static RejectedRecordException notUtf8(byte[] value, String what) {
+    ErrorCode code = ErrorCode.NOT_UTF8;
+    String message;
+    String charset = ofMark(value) == null ? ofZeros(value) : ofMark(value);
+    if (charset != null) {
+      message = itIs(what, charset);
+    } else if (value[0] == 0) {
+      code = ErrorCode.NOT_TEXT;
+      message = what + EventCodec.OF_A_REGISTRY;
+    } else if (begins(value, 0x1F, 0x8B)) {
+      message =
+          what
+              + " is compressed with gzip, which is not read: send it as it is (a producer's"
+              + " compression.type compresses on the way)";
+    } else {
+      message =
+          what
+              + " is not UTF-8: send UTF-8 or, where it is a text of another charset, set"
+              + " input.charset, such as windows-1252";
     }
-    String charset = ofMark(value);
-    if (charset == null) {
-      charset = ofZeros(value);
-    }
-    return charset == null
-        ? what
-            + " is not UTF-8: send UTF-8 or, where it is a text of another charset, set"
-            + " input.charset, such as windows-1252"
-        : itIs(what, charset);
+    return new RejectedRecordException(code, Stage.DECODE, message);
   }
 
   private static String itIs(String what, String charset) {

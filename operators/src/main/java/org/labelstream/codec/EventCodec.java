@@ -37,6 +37,9 @@ public final class EventCodec {
 
   private static final String THE_VALUE = "the value";
 
+  static final String OF_A_REGISTRY =
+      " begins with a byte 0, as what a schema registry's serializers write: send text or JSON";
+
   private static final String READ_AS_TEXT = ", or set format: text to read it all the same";
 
   /** Jackson says how a program would allow what is no JSON; a user cannot. */
@@ -261,11 +264,7 @@ public final class EventCodec {
    */
   static void checkIsText(byte[] value, String what) throws RejectedRecordException {
     if (value.length > 0 && value[0] == 0) {
-      throw rejected(
-          ErrorCode.NOT_TEXT,
-          what
-              + " begins with a byte 0, as what a schema registry's serializers write: send text or JSON"
-              + READ_AS_TEXT);
+      throw rejected(ErrorCode.NOT_TEXT, what + OF_A_REGISTRY + READ_AS_TEXT);
     }
     int controls = 0;
     for (byte b : value) {

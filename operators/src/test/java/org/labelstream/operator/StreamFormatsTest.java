@@ -141,6 +141,11 @@ class StreamFormatsTest {
     String registry = "format: text";
     refused("registry, JSON", bytes("\0\0\0\0\1", json("text", quoted), UTF_8), registry, AS_TEXT);
     refused("registry, Avro", bytes("\0\0\0\0\7" + zigzag, GOOD, UTF_8), registry, AS_TEXT);
+    refused(
+        "registry, a large id",
+        bytes("\0\0\1\u0087\u008A" + zigzag, GOOD, ISO_8859_1),
+        "begins with a byte 0",
+        null);
     refused("registry, Protobuf", bytes("\0\0\0\0\3\0\n" + length, GOOD, UTF_8), registry, AS_TEXT);
     refused("Protobuf", bytes("\n" + length, GOOD, UTF_8), registry, AS_TEXT);
     Map<String, String> marks =
@@ -173,8 +178,8 @@ class StreamFormatsTest {
     refused("NaN", good("\"score\": NaN"), "NaN is no JSON value", AS_TEXT);
 
     refused("null", json("text", "null"), "input.fields", null);
-    refused("number", json("text", "5"), "must be a string", AS_TEXT);
-    refused("list", json("text", "[\"a\"]"), "must be a string", AS_TEXT);
+    refused("number", json("text", "5"), "input.fields", AS_TEXT);
+    refused("list", json("text", "[\"a\"]"), "input.fields", AS_TEXT);
     refused("Text", json("Text", quoted), "input.fields", text("Text"));
     refused("message", json("message", quoted), "input.fields", text("message"));
     refused("a.b", json("a.b", quoted), "input.fields", text("`a.b`"));
