@@ -3,6 +3,7 @@ package org.labelstream.job;
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.labelstream.job.Topics.text;
+import static org.labelstream.job.kafka.Grants.grant;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -30,12 +31,7 @@ import org.apache.kafka.clients.admin.ScramCredentialInfo;
 import org.apache.kafka.clients.admin.ScramMechanism;
 import org.apache.kafka.clients.admin.UserScramCredentialAlteration;
 import org.apache.kafka.clients.admin.UserScramCredentialUpsertion;
-import org.apache.kafka.common.acl.AccessControlEntry;
-import org.apache.kafka.common.acl.AclBinding;
 import org.apache.kafka.common.acl.AclOperation;
-import org.apache.kafka.common.acl.AclPermissionType;
-import org.apache.kafka.common.resource.PatternType;
-import org.apache.kafka.common.resource.ResourcePattern;
 import org.apache.kafka.common.resource.ResourceType;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -79,13 +75,13 @@ class SecuredKafkaITCase {
     user("reader", READERS_PASSWORD);
     user("writer", WRITERS_PASSWORD);
     user("clerk", "clerk");
-    grant("reader", ResourceType.TOPIC, "texts", AclOperation.READ);
-    grant("reader", ResourceType.GROUP, "readers-sentiment", AclOperation.READ);
+    grant(admin, "reader", ResourceType.TOPIC, "texts", AclOperation.READ);
+    grant(admin, "reader", ResourceType.GROUP, "readers-sentiment", AclOperation.READ);
     for (String topic : List.of("labels", "dead", "explanations")) {
-      grant("writer", ResourceType.TOPIC, topic, AclOperation.WRITE);
-      grant("writer", ResourceType.TOPIC, topic, AclOperation.DESCRIBE_CONFIGS);
+      grant(admin, "writer", ResourceType.TOPIC, topic, AclOperation.WRITE);
+      grant(admin, "writer", ResourceType.TOPIC, topic, AclOperation.DESCRIBE_CONFIGS);
     }
-    grant("writer", ResourceType.TRANSACTIONAL_ID, "secured/", AclOperation.WRITE);
+    grant(admin, "writer", ResourceType.TRANSACTIONAL_ID, "secured/", AclOperation.WRITE);
 
     store = folder.resolve("truststore.p12");
     KeyStore trusted = KeyStore.getInstance("PKCS12");
@@ -116,22 +112,6 @@ class SecuredKafkaITCase {
             new UserScramCredentialUpsertion(
                 name, new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), password));
     admin.alterUserScramCredentials(credentials).all().get();
-  }
-
-  private static void grant(String user, ResourceType type, String name, AclOperation operation)
-      throws Exception {
-    admin
-        .createAcls(
-            List.of(
-                new AclBinding(
-                    new ResourcePattern(
-                        type,
-                        name,
-                        name.endsWith("/") ? PatternType.PREFIXED : PatternType.LITERAL),
-                    new AccessControlEntry(
-                        "User:" + user, "*", operation, AclPermissionType.ALLOW))))
-        .all()
-        .get();
   }
 
   private static String jobFile(String common, String consumer, String producer) {
@@ -309,9 +289,9 @@ class SecuredKafkaITCase {
             "Transactions named secured/sentiment… may not be made by this user: grant it Describe"
                 + " and Write on the transactional ids with that prefix");
 
-    grant("clerk", ResourceType.TOPIC, "*", AclOperation.DESCRIBE);
-    grant("clerk", ResourceType.GROUP, "readers-sentiment", AclOperation.DESCRIBE);
-    grant("clerk", ResourceType.TRANSACTIONAL_ID, "secured/", AclOperation.DESCRIBE);
+    grant(admin, "clerk", ResourceType.TOPIC, "*", AclOperation.DESCRIBE);
+    grant(admin, "clerk", ResourceType.GROUP, "readers-sentiment", AclOperation.DESCRIBE);
+    grant(admin, "clerk", ResourceType.TRANSACTIONAL_ID, "secured/", AclOperation.DESCRIBE);
     assertThat(ask(job).lasting())
         .contains(
             "The topic texts (sentiment's input) may not be read by this user: grant it Read on the"
@@ -367,15 +347,18 @@ class SecuredKafkaITCase {
       topics.readUntil("dead", records -> records.size() == 2, Duration.ofMinutes(2));
       topics.readUntil("explanations", records -> records.size() == 1, Duration.ofMinutes(2));
       Script.Result saved = scripts.run("flink-local.sh", "savepoint", id).succeeded();
-      for (Script.Result result : List.of(refused, submitted, saved)) {
-        printed.add(result.out() + result.err());
-      }
 
       Map<String, String> said = answers(rest, id);
+      said.putAll(processes());
+      // While it runs, each checkpoint takes the place of the one before, under the eyes of who
+      // looks through the files.
+      Script.Result cancelled = scripts.run("flink-local.sh", "cancel", id).succeeded();
+      for (Script.Result result : List.of(refused, submitted, saved, cancelled)) {
+        printed.add(result.out() + result.err());
+      }
       for (int i = 0; i < printed.size(); i++) {
         said.put("what command " + i + " printed", printed.get(i));
       }
-      said.putAll(processes());
       Map<String, String> kept = files(folder.resolve("state"));
       kept.forEach(
           (name, text) -> {

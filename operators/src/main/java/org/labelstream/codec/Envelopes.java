@@ -1,9 +1,17 @@
 package org.labelstream.codec;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.core.JsonParseException;
 import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -21,6 +29,8 @@ import org.labelstream.record.Stage;
 
 /** Finds the event in what stands around it: a change of Debezium, or a CloudEvent. */
 final class Envelopes {
+
+  private static final String ENCODED = "what data_base64 holds";
 
   private static final String CLOUD_EVENT = "application/cloudevents";
 
@@ -137,7 +147,8 @@ final class Envelopes {
   }
 
   /**
-   * The data of a CloudEvent in structured mode: an object, or a JSON string.
+   * The data of a CloudEvent in structured mode: an object, or a JSON string. What stands in base64
+   * is read as the JSON or text that its bytes are, and goes on as data.
    *
    * @param value a JSON object from {@code start} on
    */
@@ -158,12 +169,18 @@ final class Envelopes {
       }
     }
     Member data = event.get("data");
+    Member encoded = event.get("data_base64");
+    if (encoded != null && data != null) {
+      throw rejected(
+          ErrorCode.MALFORMED_JSON,
+          "both data and data_base64 are there, so it is not clear which one counts: send one");
+    }
+    if (encoded != null) {
+      return cloudEvent(withData(value, encoded, event.get("datacontenttype")), start);
+    }
     if (data == null || first(value, data) == 'n') {
       throw rejected(
-          ErrorCode.MISSING_FIELD,
-          event.containsKey("data_base64")
-              ? "there is no data, but data_base64, which holds bytes: send the event as data"
-              : "there is no data, and the event is read from there: send it");
+          ErrorCode.MISSING_FIELD, "there is no data, and the event is read from there: send it");
     }
     if (first(value, data) != '{' && first(value, data) != '"') {
       throw rejected(ErrorCode.INVALID_FIELD, "data must be an object or a text: send one of them");
@@ -176,8 +193,73 @@ final class Envelopes {
         data.valueEnd(),
         value.length,
         "data.",
-        new String(value, id.valueStart(), id.valueEnd() - id.valueStart(), StandardCharsets.UTF_8),
+        new String(value, id.valueStart(), id.valueEnd() - id.valueStart(), UTF_8),
         first(value, data) == '"' ? asJson(value, event.get("datacontenttype")) : null);
+  }
+
+  /**
+   * A CloudEvent with data in the place of its data_base64.
+   *
+   * @param type the member datacontenttype, or null
+   */
+  private static byte[] withData(byte[] value, Member encoded, Member type)
+      throws IOException, RejectedRecordException {
+    String base64 = text(value, encoded);
+    if (base64 == null) {
+      throw rejected(
+          ErrorCode.INVALID_FIELD, "data_base64 is not a text: send the data's bytes in base64");
+    }
+    String given = type == null ? null : text(value, type);
+    boolean isText = given != null && given.toLowerCase(Locale.ROOT).startsWith("text/");
+    byte[] data;
+    try {
+      data = json(Base64.getDecoder().decode(base64), isText);
+    } catch (IllegalArgumentException e) {
+      throw rejected(
+          ErrorCode.INVALID_FIELD,
+          "data_base64 is not base64 (RFC 4648, section 4): encode the data's bytes anew");
+    }
+    List<Edit> edits = new ArrayList<>();
+    Edit asJson = asJson(value, type);
+    if (asJson != null) {
+      edits.add(asJson);
+    }
+    ByteArrayOutputStream member = new ByteArrayOutputStream(data.length + 8);
+    member.writeBytes("\"data\":".getBytes(UTF_8));
+    member.writeBytes(data);
+    edits.add(new Edit(encoded.nameStart(), encoded.valueEnd(), member.toByteArray()));
+    edits.sort(Comparator.comparingInt(Edit::start));
+    Splice out = new Splice(value.length + data.length, edits);
+    out.copy(value, 0, value.length);
+    return out.toByteArray();
+  }
+
+  /** The JSON that bytes are, or a JSON string of their text. */
+  private static byte[] json(byte[] data, boolean isText)
+      throws IOException, RejectedRecordException {
+    Charsets.checkUtf8(data, ENCODED);
+    int start = EventCodec.firstNonBlank(data);
+    byte first = start < data.length && !isText ? data[start] : 0;
+    if (first == '{') {
+      try {
+        members(data, start, data.length, "data.", Set.of()); // that it ends where the bytes do
+      } catch (StreamConstraintsException e) {
+        throw e;
+      } catch (JsonProcessingException e) {
+        throw EventCodec.notJson(
+            ENCODED,
+            data,
+            e,
+            "send one JSON object, or datacontenttype text/plain where it is a text");
+      }
+    }
+    if (first == '{' || ((first == '[' || first == '"') && EventCodec.whole(data, start) != null)) {
+      return Arrays.copyOfRange(data, start, data.length);
+    }
+    if (!isText) {
+      EventCodec.checkIsText(data, ENCODED);
+    }
+    return EventCodec.quoted(EventCodec.text(data)).getBytes(UTF_8);
   }
 
   /** Labelled, a text is an object, so that its type has to be another; null where it is JSON. */
@@ -185,10 +267,7 @@ final class Envelopes {
     String given = type == null ? null : text(value, type);
     return given == null || given.toLowerCase(Locale.ROOT).contains("json")
         ? null
-        : new Edit(
-            type.valueStart(),
-            type.valueEnd(),
-            "\"application/json\"".getBytes(StandardCharsets.UTF_8));
+        : new Edit(type.valueStart(), type.valueEnd(), "\"application/json\"".getBytes(UTF_8));
   }
 
   /** The last header of that name as a text, or null. */
@@ -196,7 +275,7 @@ final class Envelopes {
     String found = null;
     for (Header header : record.headers()) {
       if (header.key().equalsIgnoreCase(name) && header.value() != null) {
-        found = new String(header.value(), StandardCharsets.UTF_8);
+        found = new String(header.value(), UTF_8);
       }
     }
     return found;

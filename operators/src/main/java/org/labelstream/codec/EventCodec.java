@@ -7,8 +7,7 @@ import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.fasterxml.jackson.core.io.JsonStringEncoder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
+import java.nio.charset.Charset;
 import java.nio.charset.StandardCharsets;
 import java.util.Collection;
 import java.util.List;
@@ -38,6 +37,11 @@ public final class EventCodec {
   /** The tag of a Protobuf message whose field 1 is a string; its length follows. */
   private static final byte PROTOBUF_TEXT = 0x0A;
 
+  private static final String THE_VALUE = "the value";
+
+  static final String OF_A_REGISTRY =
+      " begins with a byte 0, as what a schema registry's serializers write: set format: avro where it is Avro, or send text or JSON";
+
   private static final String READ_AS_TEXT = ", or set format: text to read it all the same";
 
   /** Jackson says how a program would allow what is no JSON; a user cannot. */
@@ -52,6 +56,7 @@ public final class EventCodec {
   private final long maxValueBytes;
   private final Places places;
   private final AvroReader avro;
+  private final Charset charset;
 
   /**
    * @param pipeline the pipeline's name, under which results are written
@@ -92,13 +97,14 @@ public final class EventCodec {
             : EventFormat.JSON;
     this.maxValueBytes = maxValueBytes;
     this.places = new Places(form, fields);
+    this.charset = Charset.forName(form.charset());
   }
 
   /**
    * Reads a record's value.
    *
-   * @throws RejectedRecordException when it is missing, too large, not UTF-8, no text, malformed,
-   *     or a field that the task reads has the wrong type
+   * @throws RejectedRecordException when it is missing, too large, not in the charset, no text,
+   *     malformed, or a field that the task reads has the wrong type
    */
   public DecodedEvent decode(SourceRecord record) throws RejectedRecordException {
     byte[] value = record.value();
@@ -118,18 +124,23 @@ public final class EventCodec {
     }
     if (form.format() == EventFormat.AVRO) {
       AvroValue read = avro.read(value);
-      return decode(record, read.bytes(), read.isText() ? EventFormat.TEXT : format)
+      return inUtf8(
+              SourceRecord.of(record, read.bytes()), read.isText() ? EventFormat.TEXT : format)
           .writtenBy(read.writer());
     }
-    checkUtf8(value);
-    return decode(record, value, format);
+    if (!charset.equals(StandardCharsets.UTF_8)) {
+      return inUtf8(SourceRecord.of(record, Charsets.toUtf8(value, charset)), format);
+    }
+    Charsets.checkUtf8(value, THE_VALUE);
+    if (format != EventFormat.TEXT) {
+      Charsets.checkNoZeros(value, THE_VALUE);
+    }
+    return inUtf8(record, format);
   }
 
-  /**
-   * @param value the record's, or what it holds, in UTF-8
-   */
-  private DecodedEvent decode(SourceRecord record, byte[] value, EventFormat format)
+  private DecodedEvent inUtf8(SourceRecord record, EventFormat format)
       throws RejectedRecordException {
+    byte[] value = record.value();
     try {
       return switch (form.envelope()) {
         case NONE -> read(record, value, format, null);
@@ -141,13 +152,11 @@ public final class EventCodec {
           ErrorCode.MALFORMED_JSON,
           "the value is nested more than " + JsonObject.MAX_DEPTH + " levels deep: flatten it");
     } catch (JsonProcessingException e) {
-      throw rejected(
-          ErrorCode.MALFORMED_JSON,
-          "the value is not valid JSON"
-              + where(e, firstNonBlank(value))
-              + ": "
-              + firstSentence(e)
-              + "; send one JSON object, or set format: text where the value is a text");
+      throw notJson(
+          THE_VALUE,
+          value,
+          e,
+          "send one JSON object, or set format: text where the value is a text");
     } catch (IOException e) {
       throw new UncheckedIOException("reading from memory cannot fail", e);
     }
@@ -171,7 +180,7 @@ public final class EventCodec {
     }
     Content data =
         Envelopes.cloudEvent(value, objectStart(value, "a CloudEvent in structured mode is one"));
-    if (value[data.start()] == '{') {
+    if (data.bytes()[data.start()] == '{') {
       return new ObjectReading(pipeline, entries, places, data).read(record.position());
     }
     if (format == EventFormat.JSON) {
@@ -181,7 +190,7 @@ public final class EventCodec {
     }
     return DecodedEvent.ofText(
         pipeline,
-        Envelopes.text(value, data.start(), data.end()),
+        Envelopes.text(data.bytes(), data.start(), data.end()),
         record.position(),
         data,
         data.id());
@@ -199,7 +208,7 @@ public final class EventCodec {
     return start;
   }
 
-  private static String quoted(String text) {
+  static String quoted(String text) {
     return '"'
         + new String(JsonStringEncoder.getInstance().quoteAsUTF8(text), StandardCharsets.UTF_8)
         + '"';
@@ -217,7 +226,7 @@ public final class EventCodec {
       return text(record, value, id);
     }
     if (format == EventFormat.AUTO && first != '{') {
-      checkIsText(value);
+      checkIsText(value, THE_VALUE);
       if (first == '[' && whole(value, start) != null) {
         throw rejected(
             ErrorCode.MALFORMED_JSON,
@@ -253,27 +262,25 @@ public final class EventCodec {
   }
 
   private DecodedEvent text(SourceRecord record, byte[] value, String id) {
+    return DecodedEvent.ofText(pipeline, text(value), record.position(), null, id);
+  }
+
+  /** The text of a value without its mark. */
+  static String text(byte[] value) {
     int start = hasMark(value) ? MARK : 0;
-    return DecodedEvent.ofText(
-        pipeline,
-        new String(value, start, value.length - start, StandardCharsets.UTF_8),
-        record.position(),
-        null,
-        id);
+    return new String(value, start, value.length - start, StandardCharsets.UTF_8);
   }
 
   /**
    * Refuses what is UTF-8 by chance: the wire format of a schema registry, Protobuf, Avro and
    * UTF-16 without a mark, as far as their first bytes tell, or many bytes that no text has. A
    * stray control character, or a NUL at the end as C has it, is let through.
+   *
+   * @param what the value's name in messages
    */
-  private static void checkIsText(byte[] value) throws RejectedRecordException {
+  static void checkIsText(byte[] value, String what) throws RejectedRecordException {
     if (value.length > 0 && value[0] == 0) {
-      throw rejected(
-          ErrorCode.NOT_TEXT,
-          "the value begins with a byte 0, as what a schema registry's serializers write: set format:"
-              + " avro and schema-registry where it is Avro, or send text or JSON"
-              + READ_AS_TEXT);
+      throw rejected(ErrorCode.NOT_TEXT, what + OF_A_REGISTRY + READ_AS_TEXT);
     }
     int controls = 0;
     for (byte b : value) {
@@ -282,12 +289,13 @@ public final class EventCodec {
     boolean begins =
         value.length > 1
             && (isControl(value[0])
-                || value[1] == 0 // UTF-16
+                || value[1] == 0 // UTF-16, of a letter or two
                 || (value[0] == PROTOBUF_TEXT && isControl(value[1])));
     if (begins || controls > value.length / 8) {
       throw rejected(
           ErrorCode.NOT_TEXT,
-          "the value is no text, but binary (Protobuf, Avro, UTF-16 …): send UTF-8 text or JSON"
+          what
+              + " is no text, but binary (Protobuf, Avro, UTF-16 …): send UTF-8 text or JSON"
               + READ_AS_TEXT);
     }
   }
@@ -300,7 +308,7 @@ public final class EventCodec {
   /**
    * What the value is if all of it is one JSON string or array: the string, or the array's mark.
    */
-  private static Object whole(byte[] value, int start) {
+  static Object whole(byte[] value, int start) {
     try (JsonParser parser = JsonObject.JSON.createParser(value, start, value.length - start)) {
       Object whole = parser.nextToken() == JsonToken.VALUE_STRING ? parser.getText() : List.of();
       parser.skipChildren();
@@ -312,26 +320,29 @@ public final class EventCodec {
     }
   }
 
+  /**
+   * @param what the value's name in messages
+   * @param instead what to do
+   */
+  static RejectedRecordException notJson(
+      String what, byte[] value, JsonProcessingException e, String instead) {
+    return rejected(
+        ErrorCode.MALFORMED_JSON,
+        what
+            + " is not valid JSON"
+            + where(e, firstNonBlank(value))
+            + ": "
+            + firstSentence(e)
+            + "; "
+            + instead);
+  }
+
   private static String firstSentence(JsonProcessingException e) {
     // Where an object or array began is told in Jackson's own words, which help nobody here.
     String message = e.getOriginalMessage().replaceFirst(" \\([^()]* at \\[Source: .*", "");
     int end = message.indexOf('\n');
     String line = ADVICE.matcher(end < 0 ? message : message.substring(0, end)).replaceFirst("");
     return NON_STANDARD.matcher(line).replaceFirst("$1 is no JSON value, null would be");
-  }
-
-  private static void checkUtf8(byte[] value) throws RejectedRecordException {
-    for (byte b : value) {
-      if (b < 0) {
-        try {
-          StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(value));
-        } catch (CharacterCodingException e) {
-          throw rejected(
-              ErrorCode.NOT_UTF8, "the value is not UTF-8: encode it as UTF-8 before sending it");
-        }
-        return;
-      }
-    }
   }
 
   /** A byte order mark, which some editors and shells put before a text. */
@@ -342,7 +353,7 @@ public final class EventCodec {
         && value[2] == (byte) 0xBF;
   }
 
-  private static int firstNonBlank(byte[] value) {
+  static int firstNonBlank(byte[] value) {
     int start = hasMark(value) ? MARK : 0;
     while (start < value.length && JsonObject.isBlank(value[start])) {
       start++;

@@ -1,6 +1,7 @@
 package org.labelstream.codec;
 
 import java.io.Serializable;
+import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Objects;
@@ -14,10 +15,21 @@ import java.util.stream.Stream;
  * @param fields where the fields stand that are not at the top under their own names: of {@code
  *     text}, {@code text_pair}, {@code question}, {@code context} and {@code id}
  * @param control the names of the fields by which a record steers its own labelling
+ * @param charset the name of the charset that values are in; results are in UTF-8 whatever it is
  */
 public record EventForm(
-    EventFormat format, Envelope envelope, HashMap<String, FieldPath> fields, Control control)
+    EventFormat format,
+    Envelope envelope,
+    HashMap<String, FieldPath> fields,
+    Control control,
+    String charset)
     implements Serializable {
+
+  /** Values in UTF-8. */
+  public EventForm(
+      EventFormat format, Envelope envelope, HashMap<String, FieldPath> fields, Control control) {
+    this(format, envelope, fields, control, StandardCharsets.UTF_8.name());
+  }
 
   /** Any value, with the fields of the documentation at its top. */
   public static final EventForm DEFAULT = of(EventFormat.AUTO);

@@ -237,7 +237,11 @@ final class ObjectReading {
         if (token == JsonToken.VALUE_STRING) {
           texts.put(place.role, parser.getText());
         } else {
-          refuse(ErrorCode.INVALID_FIELD, "the field " + path + " must be a string");
+          refuse(
+              ErrorCode.INVALID_FIELD,
+              "the field "
+                  + path
+                  + " must be a string: send one, or name the field that holds it with input.fields");
         }
       }
     }

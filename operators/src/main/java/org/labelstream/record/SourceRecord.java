@@ -31,6 +31,18 @@ public record SourceRecord(
     headers = List.copyOf(headers);
   }
 
+  /** A record with another value. */
+  public static SourceRecord of(SourceRecord record, byte[] value) {
+    return new SourceRecord(
+        record.key,
+        value,
+        record.headers,
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp);
+  }
+
   /** Where the record came from: {@code topic-partition@offset}, or {@code FILE:line}. */
   public String position() {
     return partition == NO_PARTITION

@@ -20,6 +20,7 @@ import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -155,8 +156,6 @@ class EventCodecTest {
           bytes(0, 0, 0, 0, 3, 0, 10, 11, "a good film"),
           bytes(10, 21, "a good film, good one"), // Protobuf without a registry
           bytes(4, "ok"), // Avro without one
-          "a good film".getBytes(UTF_16LE),
-          "a good film".getBytes(UTF_16BE),
           bytes("a ", 0, 1, 2, " film"));
     }
 
@@ -693,7 +692,8 @@ class EventCodecTest {
                 new DeadLetter(
                     ErrorCode.NOT_UTF8,
                     Stage.DECODE,
-                    "the value is not UTF-8: encode it as UTF-8 before sending it"));
+                    "the value is not UTF-8: send UTF-8 or, where it is a text of another charset,"
+                        + " set input.charset, such as windows-1252"));
       }
     }
 
@@ -705,10 +705,44 @@ class EventCodecTest {
           .isEqualTo(ErrorCode.NOT_UTF8);
       assertThat(refused(EventFormat.AUTO, "\uFEFF{\"text\": \"a\"}".getBytes(UTF_16LE)).code())
           .isEqualTo(ErrorCode.NOT_UTF8);
-      assertThat(refused(EventFormat.AUTO, "{\"text\": \"a\"}".getBytes(UTF_16LE)).code())
-          .isEqualTo(ErrorCode.MALFORMED_JSON);
+      assertThat(refused(EventFormat.AUTO, "{\"text\": \"a\"}".getBytes(UTF_16LE)))
+          .isEqualTo(
+              new DeadLetter(
+                  ErrorCode.NOT_TEXT,
+                  Stage.DECODE,
+                  "the value is in UTF-16LE, as its first bytes tell: set input.charset: UTF-16LE,"
+                      + " or send UTF-8"));
       assertThat(refused(EventFormat.JSON, "{\"text\": \"a\"}".getBytes(UTF_16BE)).code())
-          .isEqualTo(ErrorCode.MALFORMED_JSON);
+          .isEqualTo(ErrorCode.NOT_TEXT);
+    }
+
+    @Test
+    void isNotInTheCharsetThatIsSet() throws Exception {
+      EventForm form =
+          new EventForm(
+              EventFormat.AUTO,
+              EventForm.Envelope.NONE,
+              new HashMap<>(),
+              EventForm.Control.DEFAULT,
+              "UTF-16LE");
+      EventCodec codec = new EventCodec("p", form, 100, List.of("text"));
+      assertThat(
+              codec
+                  .decode(record("\"{\\\"text\\\": \\\"é 😀\\\"}\"".getBytes(UTF_16LE)))
+                  .event()
+                  .text())
+          .isEqualTo("é 😀");
+      for (byte[] value : List.of(new byte[] {65}, new byte[] {0, (byte) 0xD8, 65, 0})) {
+        RejectedRecordException e =
+            catchThrowableOfType(RejectedRecordException.class, () -> codec.decode(record(value)));
+        assertThat(e.letter())
+            .isEqualTo(
+                new DeadLetter(
+                    ErrorCode.NOT_TEXT,
+                    Stage.DECODE,
+                    "the value is not in UTF-16LE, which input.charset names: send it so, or name"
+                        + " the charset that it is in"));
+      }
     }
 
     @ParameterizedTest
@@ -831,7 +865,10 @@ class EventCodecTest {
                 new DeadLetter(
                     ErrorCode.INVALID_FIELD,
                     Stage.DECODE,
-                    "the field " + field + " must be a string"));
+                    "the field "
+                        + field
+                        + " must be a string: send one, or name the field that holds it with"
+                        + " input.fields"));
       }
     }
 
@@ -907,7 +944,7 @@ class EventCodecTest {
       assertThat(refused("{\"text\": 1, \"explain\": 2, ").code())
           .isEqualTo(ErrorCode.MALFORMED_JSON);
       assertThat(refused("{\"text\": 1, \"explain\": 2}").message())
-          .isEqualTo("the field text must be a string");
+          .startsWith("the field text must be a string");
     }
   }
 

@@ -5,8 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,6 +19,13 @@ import java.util.Random;
 import java.util.regex.Pattern;
 import org.apache.flink.streaming.api.datastream.AsyncDataStream.OutputMode;
 import org.apache.flink.streaming.util.OneInputStreamOperatorTestHarness;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.core.LogEvent;
+import org.apache.logging.log4j.core.LoggerContext;
+import org.apache.logging.log4j.core.appender.AbstractAppender;
+import org.apache.logging.log4j.core.config.Configurator;
+import org.apache.logging.log4j.core.config.Property;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.labelstream.operator.ExplainSettings.When;
@@ -82,6 +92,8 @@ class RedactedStageTest {
     value.put("from", "mail of " + name);
     value.put("thread", List.of(Map.of("quoted", text)));
     value.put("parameters", Map.of("aggregation_strategy", strategy));
+    value.put("explain", true);
+    value.put("target", "B-PER");
     return new SourceRecord(
         null,
         JSON.writeValueAsBytes(value),
@@ -90,6 +102,36 @@ class RedactedStageTest {
         0,
         offset,
         0);
+  }
+
+  /** What is logged meanwhile, by our own classes with all their details. */
+  private static final class Heard extends AbstractAppender implements AutoCloseable {
+    private final List<String> lines = Collections.synchronizedList(new ArrayList<>());
+
+    Heard() {
+      super("heard", null, null, true, Property.EMPTY_ARRAY);
+      start();
+      Configurator.setRootLevel(Level.INFO);
+      Configurator.setLevel("org.labelstream", Level.DEBUG);
+      LoggerContext.getContext(false).getRootLogger().addAppender(this);
+    }
+
+    @Override
+    public void append(LogEvent event) {
+      StringWriter line = new StringWriter();
+      line.append(event.getLoggerName())
+          .append(' ')
+          .append(event.getMessage().getFormattedMessage());
+      if (event.getThrown() != null) {
+        event.getThrown().printStackTrace(new PrintWriter(line));
+      }
+      lines.add(line.toString());
+    }
+
+    @Override
+    public void close() {
+      Configurator.reconfigure();
+    }
   }
 
   @Test
@@ -104,17 +146,42 @@ class RedactedStageTest {
       String strategy = List.of("none", "simple", "first", "max").get(i % 4);
       records.add(record(i, texts.get(i), name, strategy));
     }
+    // What becomes a dead letter is in the logs no more than what does not.
+    List<SourceRecord> refused = new ArrayList<>();
+    for (String name : NAMES) {
+      refused.add(record(0, (name + " lives in Berlin. ").repeat(300), name, "first"));
+      refused.add(SourceRecord.of(records.get(0), ("{\"text\": \"" + name).getBytes(UTF_8)));
+    }
 
-    List<Outcome> outcomes = label(SETTINGS, records);
+    List<Outcome> outcomes;
+    List<OutputRecord> explanations;
+    String log;
+    try (Heard heard = new Heard()) {
+      outcomes = label(SETTINGS, records);
+      assertThat(label(SETTINGS, refused)).hasOnlyElementsOfType(Outcome.Failed.class);
+      explanations =
+          explain(outcomes.stream().map(outcome -> ((Outcome.Labelled) outcome).source()).toList());
+      LogManager.getLogger(InferenceFunction.class).debug("the end");
+      log = String.join("\n", heard.lines);
+    }
 
+    assertThat(log).contains("Loaded", "the end");
+    for (String name : NAMES) {
+      assertThat(log).doesNotContainPattern("\\b" + Pattern.quote(name) + "\\b");
+    }
     assertThat(outcomes).hasSize(TEXTS);
+    assertThat(explanations).hasSize(TEXTS);
+    Map<String, String> explained = new HashMap<>();
+    for (OutputRecord explanation : explanations) {
+      JsonNode tree = JSON.readTree(explanation.value());
+      assertThat(tree.has("importances")).as(tree.toString()).isTrue();
+      explained.put(tree.get("id").asText(), said(explanation.value(), explanation.headers()));
+    }
     int found = 0;
     for (int i = 0; i < TEXTS; i++) {
       Outcome.Labelled out = (Outcome.Labelled) outcomes.get(i);
       String all =
-          new String(out.value(), UTF_8)
-              + " "
-              + new String(out.source().headers().get(0).value(), UTF_8);
+          said(out.value(), out.source().headers()) + explained.get("texts-0@" + i) + " " + log;
       JsonNode result = JSON.readTree(out.value()).at("/inference/entities");
       for (JsonNode entity : result.get("entities")) {
         String label = entity.path("entity_group").asText(entity.path("entity").asText());
@@ -131,6 +198,17 @@ class RedactedStageTest {
     assertThat(found).isGreaterThan(TEXTS);
   }
 
+  private static String said(byte[] value, List<Header> headers) {
+    StringBuilder all = new StringBuilder(new String(value, UTF_8));
+    for (Header header : headers) {
+      // How the router tells an explanation what to blot out: it does not leave the job.
+      if (!header.key().equals(Redaction.HEADER)) {
+        all.append(' ').append(new String(header.value(), UTF_8));
+      }
+    }
+    return all.append('\n').toString();
+  }
+
   @SuppressWarnings("try") // the harness may be interrupted while it closes
   private static List<OutputRecord> explain(List<SourceRecord> records) throws Exception {
     try (OneInputStreamOperatorTestHarness<SourceRecord, OutputRecord> stage =
@@ -138,7 +216,7 @@ class RedactedStageTest {
             new ModelOperatorFactory<>(
                 new ExplainFunction(
                     SETTINGS,
-                    new ExplainSettings(When.ALWAYS, 4, 1, 100, WhenFull.BLOCK),
+                    new ExplainSettings(When.ALWAYS, 1, 1, 100, WhenFull.BLOCK),
                     new OutputRecords("entities", Long.MAX_VALUE, Long.MAX_VALUE / 2)),
                 OutputMode.ORDERED,
                 null),

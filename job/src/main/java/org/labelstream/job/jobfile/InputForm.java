@@ -1,5 +1,7 @@
 package org.labelstream.job.jobfile;
 
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -35,7 +37,22 @@ final class InputForm {
           "envelope",
           "is debezium, whose changes are JSON, but format is text: remove one of them");
     }
-    return new EventForm(format, envelope, new HashMap<>(fields), control);
+    return new EventForm(format, envelope, new HashMap<>(fields), control, charset(input));
+  }
+
+  private static String charset(YamlSection input) {
+    String text = input.text("charset");
+    if (text == null) {
+      return StandardCharsets.UTF_8.name();
+    }
+    try {
+      return Charset.forName(text.strip()).name();
+    } catch (IllegalArgumentException e) {
+      input.problem(
+          "charset",
+          "is " + text + ", but must be a charset that Java has, such as UTF-16LE or windows-1252");
+      return StandardCharsets.UTF_8.name();
+    }
   }
 
   private static Map<String, FieldPath> fields(YamlSection section) {

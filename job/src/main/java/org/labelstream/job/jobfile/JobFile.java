@@ -357,6 +357,7 @@ public final class JobFile {
     Integer parallelism = section.positive("parallelism", null);
     section.finish();
     models.look(results, explaining, notices);
+    models.lookForUnread(name, form, notices);
     return new PipelineSpec(
         models.settings(name, form, avro, maxValueBytes, tombstones, timeout, callTimeout, results),
         inputTopic,

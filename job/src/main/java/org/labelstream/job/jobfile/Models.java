@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.UnaryOperator;
 import org.labelstream.avro.AvroSettings;
 import org.labelstream.codec.EventForm;
@@ -283,6 +285,35 @@ final class Models {
       return false;
     }
     return true;
+  }
+
+  /** Tells of entries of {@code input.fields} that no model reads, as far as all are known here. */
+  void lookForUnread(String pipeline, EventForm form, List<String> notices) {
+    if (models.isEmpty() || models.stream().anyMatch(model -> model.type == null)) {
+      return;
+    }
+    Set<String> read = new TreeSet<>();
+    Set<String> tasks = new TreeSet<>();
+    for (Model model : models) {
+      read.addAll(model.type.fields());
+      tasks.add(model.type.name());
+    }
+    for (String field : new TreeSet<>(form.fields().keySet())) {
+      if (!field.equals("id") && !read.contains(field)) {
+        notices.add(
+            "input.fields of "
+                + pipeline
+                + " says where "
+                + field
+                + " stands, but "
+                + String.join(" and ", tasks)
+                + (tasks.size() == 1 ? " reads only " : " read only ")
+                + String.join(" and ", read)
+                + ": "
+                + field
+                + " is only carried through.");
+      }
+    }
   }
 
   /** The order in which results go out, unless the pipeline says. */

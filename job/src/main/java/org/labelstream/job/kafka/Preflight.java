@@ -20,6 +20,7 @@ import java.util.TreeSet;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.kafka.clients.admin.Admin;
@@ -159,6 +160,13 @@ public final class Preflight implements Serializable {
 
   /** Asks. */
   public Findings run() {
+    return run(Admin::create);
+  }
+
+  /**
+   * @param clients makes a client of its properties
+   */
+  Findings run(Function<Map<String, Object>, Admin> clients) {
     Findings findings = new Findings();
     if (registry != null) {
       askRegistry(findings);
@@ -166,10 +174,10 @@ public final class Preflight implements Serializable {
     Map<String, Object> reading = AdminProperties.withUnset(consumer);
     Map<String, Object> writing = AdminProperties.withUnset(producer);
     if (reading.equals(writing)) {
-      new Asking(findings, reading, "kafka.common", ANSWER_WITHIN).run(true, true);
+      new Asking(findings, reading, "kafka.common", ANSWER_WITHIN, clients).run(true, true);
     } else {
-      new Asking(findings, reading, "kafka.consumer", EACH_WITHIN).run(true, false);
-      new Asking(findings, writing, "kafka.producer", EACH_WITHIN).run(false, true);
+      new Asking(findings, reading, "kafka.consumer", EACH_WITHIN, clients).run(true, false);
+      new Asking(findings, writing, "kafka.producer", EACH_WITHIN, clients).run(false, true);
     }
     return findings;
   }
@@ -193,11 +201,17 @@ public final class Preflight implements Serializable {
     private final Map<String, Object> properties;
     private final String section;
     private final Duration answerWithin;
+    private final Function<Map<String, Object>, Admin> clients;
     private long deadline;
     private boolean goOn = true;
 
     Asking(
-        Findings findings, Map<String, Object> properties, String section, Duration answerWithin) {
+        Findings findings,
+        Map<String, Object> properties,
+        String section,
+        Duration answerWithin,
+        Function<Map<String, Object>, Admin> clients) {
+      this.clients = clients;
       this.answerWithin = answerWithin;
       this.findings = findings;
       this.properties = properties;
@@ -210,7 +224,7 @@ public final class Preflight implements Serializable {
         return;
       }
       deadline = System.nanoTime() + answerWithin.toNanos();
-      try (Admin admin = Admin.create(properties)) {
+      try (Admin admin = clients.apply(properties)) {
         try {
           Collection<Node> nodes = ask(admin.describeCluster().nodes()).orElse(List.of());
           if (goOn) {

@@ -193,6 +193,26 @@ class JobFileTest {
   }
 
   @Test
+  void readsWhichCharsetValuesAreIn() {
+    assertThat(form("format: auto").charset()).isEqualTo("UTF-8");
+    assertThat(form("charset: utf-16le").charset()).isEqualTo("UTF-16LE");
+    assertThatThrownBy(() -> form("charset: utf-17"))
+        .isInstanceOf(InvalidJobException.class)
+        .hasMessageContaining("charset is utf-17, but must be a charset that Java has");
+  }
+
+  @Test
+  void tellsOfFieldsThatNoModelReads() {
+    assertThat(
+            read(FULL.replace("format: auto", "fields: {question: q, text: a, id: b}")).notices())
+        .containsExactly(
+            "input.fields of sentiment says where question stands, but sequence_classification"
+                + " reads only text and text_pair: question is only carried through.");
+    assertThat(read(FULL.replace("format: auto", "fields: {text_pair: q, text: a}")).notices())
+        .isEmpty();
+  }
+
+  @Test
   void passesOnTheTombstonesOfDebezium() {
     for (String given : List.of("", "tombstones: dead-letter")) {
       JobSpec job = read(FULL.replace("tombstones: dead-letter", "envelope: debezium, " + given));

@@ -1,5 +1,6 @@
 package org.labelstream.job.kafka;
 
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
@@ -16,6 +17,7 @@ import io.debezium.data.Envelope;
 import java.net.URI;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -287,7 +289,7 @@ class EnvelopesTest {
           "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"\"} | MISSING_FIELD | there is no source",
           "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"s\"} | MISSING_FIELD | there is no type",
           "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"s\", \"type\": \"t\"} | MISSING_FIELD | there is no data",
-          "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"s\", \"type\": \"t\", \"data_base64\": \"AA==\"} | MISSING_FIELD | data_base64",
+          "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"s\", \"type\": \"t\", \"data\": \"x\", \"data_base64\": \"AA==\"} | MALFORMED_JSON | both data and data_base64",
           "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"s\", \"type\": \"t\", \"data\": 5} | INVALID_FIELD | data must be",
           "{\"specversion\": \"1.0\", \"id\": \"1\", \"source\": \"s\", \"type\": \"t\", \"data\": {\"body\": \"x\"}} | MISSING_FIELD | there is no data.text",
           "text | MALFORMED_JSON | a CloudEvent in structured mode is one",
@@ -297,6 +299,83 @@ class EnvelopesTest {
       DeadLetter letter = refused(codec, value.getBytes(UTF_8));
       assertThat(letter.message()).contains(message);
       assertThat(letter.code()).isEqualTo(code);
+    }
+
+    private static String ofBytes(String type, byte[] data) {
+      return ofBase64(type, "\"" + Base64.getEncoder().encodeToString(data) + "\"");
+    }
+
+    private static String ofBase64(String type, String encoded) {
+      return "{\"data_base64\" : "
+          + encoded
+          + ", \"specversion\": \"1.0\", \"id\": \"A\\\"1\", \"source\": \"/s\", \"type\": \"t\""
+          + (type == null ? "" : ", \"datacontenttype\": \"" + type + "\"")
+          + "}";
+    }
+
+    @Test
+    void ofBytesIsReadAsTheJsonOrTextThatTheyAre() throws Exception {
+      CloudEvent json =
+          event()
+              // Of another type than JSON, so that its own library writes base64.
+              .withData(
+                  "application/octet-stream", "{\"text\": \"gut\\n\", \"n\": 0.10}".getBytes(UTF_8))
+              .build();
+      SourceRecord record = written(json, Encoding.STRUCTURED);
+      assertThat(new String(record.value(), UTF_8)).contains("data_base64");
+      DecodedEvent decoded = codec.decode(record);
+      assertThat(decoded.event().text()).isEqualTo("gut\n");
+
+      byte[] value = labelled(decoded);
+      assertThat(new String(value, UTF_8)).contains("0.10").doesNotContain("data_base64");
+      CloudEvent out = read(record, value);
+      assertThat(out.getId()).isEqualTo("A\"1");
+      assertThat(out.getExtension("tenant")).isEqualTo("t1");
+      assertThat(out.getDataContentType()).isEqualTo("application/json");
+      JsonNode data = JSON.readTree(out.getData().toBytes());
+      assertThat(data.at("/inference/mood/label").asText()).isEqualTo("GOOD");
+      assertThat(data.get("text").asText()).isEqualTo("gut\n");
+
+      Map<String, String> texts = new LinkedHashMap<>();
+      texts.put(ofBytes(null, "très \"bon\"".getBytes(UTF_8)), "très \"bon\"");
+      texts.put(ofBytes("text/plain", "{good} film".getBytes(UTF_8)), "{good} film");
+      texts.put(ofBytes("application/json", "\"good\"".getBytes(UTF_8)), "good");
+      texts.put(ofBytes(null, "[good] film".getBytes(UTF_8)), "[good] film");
+      texts.put(ofBytes("text/plain", new byte[0]), "");
+      for (Map.Entry<String, String> text : texts.entrySet()) {
+        decoded = codec.decode(record(text.getKey().getBytes(UTF_8)));
+        assertThat(decoded.event().text()).isEqualTo(text.getValue());
+        JsonNode tree = JSON.readTree(labelled(decoded));
+        assertThat(tree.at("/data/text").asText()).isEqualTo(text.getValue());
+        assertThat(tree.get("id").asText()).isEqualTo("A\"1");
+      }
+    }
+
+    @Test
+    void ofOtherBytesIsRefused() {
+      Map<String, String> refused = new LinkedHashMap<>();
+      refused.put(ofBase64(null, "5"), "data_base64 is not a text");
+      refused.put(ofBase64(null, "\"AA*=\""), "data_base64 is not base64");
+      refused.put(ofBase64(null, "\"A\""), "data_base64 is not base64");
+      refused.put(ofBase64(null, "null"), "data_base64 is not a text");
+      refused.put(
+          ofBytes(null, "très".getBytes(ISO_8859_1)), "what data_base64 holds is not UTF-8");
+      refused.put(ofBytes(null, new byte[] {0, 1, 2, 3}), "what data_base64 holds begins with");
+      refused.put(ofBytes(null, new byte[] {1, 2, 3}), "what data_base64 holds is no text");
+      refused.put(ofBytes(null, "[1]".getBytes(UTF_8)), "data must be an object or a text");
+      // What the bytes say ends within them.
+      refused.put(
+          ofBytes(null, "{\"text\": \"a\"}, \"id\": \"2\"".getBytes(UTF_8)),
+          "what data_base64 holds is not valid JSON");
+      refused.put(
+          ofBytes("application/json", "{\"text\": }".getBytes(UTF_8)),
+          "what data_base64 holds is not valid JSON");
+      refused.put(ofBytes(null, "{\"body\": \"a\"}".getBytes(UTF_8)), "there is no data.text");
+      for (Map.Entry<String, String> event : refused.entrySet()) {
+        assertThat(refused(codec, event.getKey().getBytes(UTF_8)).message())
+            .as(event.getKey())
+            .startsWith(event.getValue());
+      }
     }
 
     @Test

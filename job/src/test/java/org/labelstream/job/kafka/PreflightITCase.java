@@ -2,27 +2,35 @@ package org.labelstream.job.kafka;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.labelstream.job.kafka.Grants.grant;
 
+import java.lang.reflect.Proxy;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.testutils.MiniClusterResourceConfiguration;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.test.junit5.MiniClusterExtension;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.DescribeTopicsResult;
+import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.acl.AccessControlEntry;
-import org.apache.kafka.common.acl.AclBinding;
+import org.apache.kafka.common.KafkaFuture;
+import org.apache.kafka.common.Node;
+import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.acl.AclOperation;
-import org.apache.kafka.common.acl.AclPermissionType;
-import org.apache.kafka.common.resource.PatternType;
-import org.apache.kafka.common.resource.ResourcePattern;
+import org.apache.kafka.common.errors.ClusterAuthorizationException;
+import org.apache.kafka.common.internals.KafkaFutureImpl;
 import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 import org.junit.jupiter.api.AfterAll;
@@ -131,9 +139,13 @@ class PreflightITCase {
   }
 
   private static Preflight.Findings ask(String file) {
+    return ask(file, Admin::create);
+  }
+
+  private static Preflight.Findings ask(String file, Function<Map<String, Object>, Admin> client) {
     Preflight preflight = Preflight.of(job(file));
     long begun = System.nanoTime();
-    Preflight.Findings findings = preflight.run();
+    Preflight.Findings findings = preflight.run(client);
     assertThat(Duration.ofNanos(System.nanoTime() - begun)).isLessThan(Duration.ofSeconds(20));
     return findings;
   }
@@ -305,7 +317,7 @@ class PreflightITCase {
             "Transactions named checked/sentiment… may not be made by this user: grant it Describe"
                 + " and Write on the transactional ids with that prefix");
 
-    grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.DESCRIBE);
+    grant(admin, "clerk", ResourceType.TOPIC, "*", AclOperation.DESCRIBE);
     assertThat(ask(file).lasting())
         .contains(
             "The topic texts (sentiment's input) may not be read by this user: grant it Read on the"
@@ -313,10 +325,10 @@ class PreflightITCase {
             "The topic labels (sentiment's output) may not be written by this user: grant it Write"
                 + " on the topic");
 
-    grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.READ);
-    grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.WRITE);
-    grant(ResourceType.GROUP, "readers-", PatternType.PREFIXED, AclOperation.READ);
-    grant(ResourceType.TRANSACTIONAL_ID, "checked/", PatternType.PREFIXED, AclOperation.WRITE);
+    grant(admin, "clerk", ResourceType.TOPIC, "*", AclOperation.READ);
+    grant(admin, "clerk", ResourceType.TOPIC, "*", AclOperation.WRITE);
+    grant(admin, "clerk", ResourceType.GROUP, "readers-", AclOperation.READ);
+    grant(admin, "clerk", ResourceType.TRANSACTIONAL_ID, "checked/", AclOperation.WRITE);
     Preflight.Findings findings = ask(file);
     assertThat(findings.lasting()).isEmpty();
     assertThat(findings.notices())
@@ -324,21 +336,70 @@ class PreflightITCase {
             "The topic labels (sentiment's output) does not tell this user what it takes: grant it"
                 + " DescribeConfigs on the topic, so that what would be refused is known before.");
 
-    grant(ResourceType.TOPIC, "*", PatternType.LITERAL, AclOperation.DESCRIBE_CONFIGS);
+    grant(admin, "clerk", ResourceType.TOPIC, "*", AclOperation.DESCRIBE_CONFIGS);
     assertThat(ask(file).notices()).isEmpty();
   }
 
-  private static void grant(
-      ResourceType type, String name, PatternType pattern, AclOperation operation)
-      throws Exception {
-    admin
-        .createAcls(
-            List.of(
-                new AclBinding(
-                    new ResourcePattern(type, name, pattern),
-                    new AccessControlEntry("User:clerk", "*", operation, AclPermissionType.ALLOW))))
-        .all()
-        .get();
+  /** The broker's client, but for what it answers about each topic. */
+  private static Admin answering(
+      Map<String, Object> properties, Function<String, KafkaFuture<TopicDescription>> answer) {
+    Admin asked = Admin.create(properties);
+    return (Admin)
+        Proxy.newProxyInstance(
+            Admin.class.getClassLoader(),
+            new Class<?>[] {Admin.class},
+            (proxy, method, arguments) -> {
+              if (!method.getName().equals("describeTopics")) {
+                return method.invoke(asked, arguments);
+              }
+              Map<String, KafkaFuture<TopicDescription>> topics = new HashMap<>();
+              ((Collection<?>) arguments[0])
+                  .forEach(topic -> topics.put((String) topic, answer.apply((String) topic)));
+              return new DescribeTopicsResult(null, topics) {};
+            });
+  }
+
+  @Test
+  void tellsAPartitionThatHasNoLeader() {
+    Node node = new Node(1, "127.0.0.1", 9092);
+    List<TopicPartitionInfo> partitions =
+        List.of(
+            new TopicPartitionInfo(0, node, List.of(node), List.of(node)),
+            new TopicPartitionInfo(1, null, List.of(node), List.of(node)));
+    Preflight.Findings findings =
+        ask(
+            file(here(), ""),
+            properties ->
+                answering(
+                    properties,
+                    topic ->
+                        KafkaFuture.completedFuture(
+                            new TopicDescription(
+                                topic,
+                                false,
+                                topic.equals("texts") ? partitions : partitions.subList(0, 1),
+                                Set.of(AclOperation.READ, AclOperation.WRITE)))));
+
+    assertThat(findings.lasting()).isEmpty();
+    assertThat(findings.passing())
+        .containsExactly(
+            "The topic texts (sentiment's input) has no leader for its partition 1: bring the"
+                + " brokers that hold it back");
+  }
+
+  @Test
+  void tellsThatThisUserMayNotAsk() {
+    KafkaFutureImpl<TopicDescription> refused = new KafkaFutureImpl<>();
+    refused.completeExceptionally(new ClusterAuthorizationException("not allowed"));
+    Preflight.Findings findings =
+        ask(file(here(), ""), properties -> answering(properties, topic -> refused));
+
+    assertThat(findings.lasting())
+        .containsExactly(
+            "This user may not ask the broker at "
+                + kafka.bootstrapServers()
+                + " (not allowed): grant it Describe");
+    assertThat(findings.passing()).isEmpty();
   }
 
   @Test
