@@ -8,14 +8,17 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BooleanSupplier;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.DataTypes;
 import org.apache.flink.table.api.EnvironmentSettings;
@@ -30,6 +33,9 @@ import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.ExceptionUtils;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.labelstream.engine.EngineRuntime;
 import org.labelstream.job.file.LineSource;
 import org.labelstream.operator.ExplainSettings.When;
 import org.labelstream.operator.InferenceSettings;
@@ -39,6 +45,7 @@ import org.labelstream.operator.OutcomeRouter;
 import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.store.ModelFetcher;
 import org.labelstream.task.TaskType;
 
 /** {@code ML_PREDICT} against the same models behind the DataStream job. */
@@ -374,6 +381,81 @@ class MlPredictITCase {
     }
     assertThat(squares).isBetween(0.999, 1.001);
     assertThat((float) row.getField(4)).isBetween(-1f, 1f);
+  }
+
+  /** Long rows take the model longer than those behind them, which are done first. */
+  @Test
+  void rowsOfAnyLengthLeaveInTheOrderOfTheInput() throws Exception {
+    List<String> lines = new ArrayList<>();
+    for (int i = 0; i < 300; i++) {
+      lines.add(i + " and it was good".repeat(i % 10 == 0 ? 100 : i % 7));
+    }
+    texts(lines);
+    create("sentiment", "text STRING", "label STRING, error_code STRING", "");
+    env.getConfig().set("table.exec.async-ml-predict.max-concurrent-operations", "256");
+    env.getConfig().set("table.exec.async-ml-predict.output-mode", "ALLOW_UNORDERED");
+    assertThat(labelledTexts()).hasSameElementsAs(lines).isNotEqualTo(lines);
+    env.getConfig().set("table.exec.async-ml-predict.output-mode", "ORDERED");
+    assertThat(labelledTexts()).isEqualTo(lines);
+  }
+
+  private List<String> labelledTexts() throws Exception {
+    List<String> texts = new ArrayList<>();
+    for (Row row : select("txt, label, error_code", "txt")) {
+      assertThat(row.getField(1)).as("%s", row).isNotNull();
+      texts.add((String) row.getField(0));
+    }
+    return texts;
+  }
+
+  private static final List<Object> NOTHING = List.of(Map.of(), Map.of(), 0L, 0L);
+
+  /** What this process holds: models, their folders, memory for texts, workers. */
+  private static List<Object> held() {
+    return List.of(
+        Map.copyOf((Map<?, ?>) field(EngineRuntime.ofProcess(), "models.loaded")),
+        Map.copyOf((Map<?, ?>) field(ModelFetcher.instance(), "entries")),
+        EngineRuntime.ofProcess().inFlight().reserved(),
+        Thread.getAllStackTraces().keySet().stream()
+            .filter(thread -> thread.getName().startsWith("labelstream-worker-"))
+            .count());
+  }
+
+  private static Object field(Object of, String path) {
+    Object[] found = new Object[1];
+    assertThat(of).extracting(path).satisfies(value -> found[0] = value);
+    return found[0];
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"label STRING", "label STRING, words ARRAY<STRING>"})
+  void aQueryThatIsCancelledLeavesNothing(String output) throws Exception {
+    env.executeSql(
+        "CREATE TABLE t (txt STRING) WITH ('connector' = 'datagen', 'fields.txt.length' = '500')");
+    env.executeSql("CREATE TABLE nowhere (label STRING) WITH ('connector' = 'blackhole')");
+    create("sentiment", "text STRING", output, "");
+    await(() -> held().equals(NOTHING));
+    for (int round = 0; round < 3; round++) {
+      JobClient job =
+          env.executeSql(
+                  "INSERT INTO nowhere SELECT label FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(txt))")
+              .getJobClient()
+              .orElseThrow();
+      await(() -> EngineRuntime.ofProcess().inFlight().reserved() > 0);
+      assertThat(held()).as("while it runs").doesNotContainAnyElementsOf(NOTHING);
+      job.cancel().get();
+      job.getJobExecutionResult().exceptionally(cancelled -> null).get();
+      await(() -> held().equals(NOTHING));
+      assertThat(held()).as("after round %d", round).isEqualTo(NOTHING);
+    }
+  }
+
+  /** Until it is so, or a minute is over. */
+  private static void await(BooleanSupplier what) throws InterruptedException {
+    long deadline = System.nanoTime() + Duration.ofMinutes(1).toNanos();
+    while (!what.getAsBoolean() && System.nanoTime() < deadline) {
+      Thread.sleep(20);
+    }
   }
 
   @Test
