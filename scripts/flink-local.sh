@@ -397,7 +397,7 @@ sql() {
   OPTIONS[${#OPTIONS[@]} - 1]="$CLUSTER/lib/*:$jars/flink-sql-client.jar:$jars/flink-sql-gateway.jar:$jars/flink-python.jar"
   set -- "$JAVA" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 "${OPTIONS[@]}" org.apache.flink.table.client.SqlClient \
     ${words[@]+"${words[@]}"} -hist "$CLUSTER/sql-history" \
-    -j "$ROOT/job/target/labelstream-job.jar" -j "$jars/kafka-tables.jar"
+    -j "$ROOT/job/target/labelstream-job.jar" -j "$jars/flink-sql-connector-kafka.jar"
   [ -n "$file" ] || exec "$@"
   "$@" </dev/null 2>"$CLUSTER/log/sql.err" | tee "$printed" || status=$?
   # A file whose statement failed ends with status 0.

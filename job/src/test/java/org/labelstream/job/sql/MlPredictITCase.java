@@ -8,28 +8,31 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.math.BigDecimal;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BooleanSupplier;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
-import org.apache.flink.configuration.Configuration;
-import org.apache.flink.configuration.CoreOptions;
+import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.table.api.DataTypes;
-import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.ModelDescriptor;
 import org.apache.flink.table.api.Schema;
 import org.apache.flink.table.api.Table;
-import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.ValidationException;
+import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 import org.apache.flink.types.ColumnList;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.ExceptionUtils;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.labelstream.engine.EngineRuntime;
 import org.labelstream.job.file.LineSource;
 import org.labelstream.operator.Caching;
 import org.labelstream.operator.ExplainSettings.When;
@@ -40,6 +43,7 @@ import org.labelstream.operator.OutcomeRouter;
 import org.labelstream.operator.OutputRecords;
 import org.labelstream.operator.RecordTypes;
 import org.labelstream.record.OutputRecord;
+import org.labelstream.store.ModelFetcher;
 import org.labelstream.task.TaskType;
 
 /** {@code ML_PREDICT} against the same models behind the DataStream job. */
@@ -51,12 +55,9 @@ class MlPredictITCase {
 
   @TempDir Path folder;
 
-  private final TableEnvironment env =
-      TableEnvironment.create(
-          EnvironmentSettings.newInstance()
-              .inStreamingMode()
-              .withConfiguration(new Configuration().set(CoreOptions.DEFAULT_PARALLELISM, 1))
-              .build());
+  private final StreamExecutionEnvironment streams =
+      StreamExecutionEnvironment.createLocalEnvironment(1);
+  private final StreamTableEnvironment env = StreamTableEnvironment.create(streams);
 
   /** A score's last digit depends on who is in its batch, so here each row is alone. */
   private static final String ALONE = ", 'batch.look-ahead' = '1'";
@@ -100,6 +101,11 @@ class MlPredictITCase {
         env.fromValues(
             DataTypes.ROW(DataTypes.FIELD("txt", DataTypes.STRING())),
             texts.stream().map(Row::of).toArray(Object[]::new)));
+  }
+
+  /** Many texts, in this order: values are as many sources beside each other. */
+  private void lines(List<String> lines) {
+    env.createTemporaryView("t", env.fromDataStream(streams.fromData(lines)).as("txt"));
   }
 
   /** What the DataStream job's operators give, in the order of the lines. */
@@ -153,7 +159,7 @@ class MlPredictITCase {
     for (int i = 0; i < 500; i++) {
       lines.add(TEXTS.get(i % TEXTS.size()) + " " + i);
     }
-    texts(lines);
+    lines(lines);
     create(
         "sentiment",
         "text STRING",
@@ -176,8 +182,7 @@ class MlPredictITCase {
     }
     assertThat(rows.stream().map(MlPredictITCase::fields))
         .hasSize(500)
-        .containsExactlyInAnyOrderElementsOf(
-            expected.stream().map(MlPredictITCase::fields).toList());
+        .containsExactlyElementsOf(expected.stream().map(MlPredictITCase::fields).toList());
   }
 
   private static List<Object> fields(Row row) {
@@ -194,7 +199,7 @@ class MlPredictITCase {
     for (int i = 0; i < 500; i++) {
       lines.add("Angela Merkel met " + i + " people of Siemens in Berlin.");
     }
-    texts(lines);
+    lines(lines);
     create(
         "entities",
         "text STRING",
@@ -222,7 +227,7 @@ class MlPredictITCase {
       assertThat(entities).isNotEmpty();
       expected.add(lines.get(expected.size()) + ": " + entities);
     }
-    assertThat(found).hasSize(500).containsExactlyInAnyOrderElementsOf(expected);
+    assertThat(found).hasSize(500).containsExactlyElementsOf(expected);
   }
 
   @Test
@@ -270,7 +275,7 @@ class MlPredictITCase {
     for (int i = 0; i < 500; i++) {
       lines.add("Once upon a time there were " + i);
     }
-    texts(lines);
+    lines(lines);
     create(
         "writer",
         "prompt STRING",
@@ -292,7 +297,7 @@ class MlPredictITCase {
     assertThat(select("txt, generated_text, generated_tokens, finish_reason", "txt"))
         .hasSize(500)
         .extracting(MlPredictITCase::fields)
-        .containsExactlyInAnyOrderElementsOf(expected);
+        .containsExactlyElementsOf(expected);
   }
 
   @Test
@@ -377,6 +382,81 @@ class MlPredictITCase {
     }
     assertThat(squares).isBetween(0.999, 1.001);
     assertThat((float) row.getField(4)).isBetween(-1f, 1f);
+  }
+
+  /** Long rows take the model longer than those behind them, which are done first. */
+  @Test
+  void rowsOfAnyLengthLeaveInTheOrderOfTheInput() throws Exception {
+    List<String> lines = new ArrayList<>();
+    for (int i = 0; i < 120; i++) {
+      lines.add(i + " and it was good".repeat(i % 40 == 0 ? 100 : i % 7));
+    }
+    lines(lines);
+    create("sentiment", "text STRING", "label STRING, error_code STRING", "");
+    env.getConfig().set("table.exec.async-ml-predict.max-concurrent-operations", "256");
+    env.getConfig().set("table.exec.async-ml-predict.output-mode", "ALLOW_UNORDERED");
+    assertThat(labelledTexts()).hasSameElementsAs(lines).isNotEqualTo(lines);
+    env.getConfig().set("table.exec.async-ml-predict.output-mode", "ORDERED");
+    assertThat(labelledTexts()).isEqualTo(lines);
+  }
+
+  private List<String> labelledTexts() throws Exception {
+    List<String> texts = new ArrayList<>();
+    for (Row row : select("txt, label, error_code", "txt")) {
+      assertThat(row.getField(1)).as("%s", row).isNotNull();
+      texts.add((String) row.getField(0));
+    }
+    return texts;
+  }
+
+  private static final List<Object> NOTHING = List.of(Map.of(), Map.of(), 0L, 0L);
+
+  /** What this process holds: models, their folders, memory for texts, workers. */
+  private static List<Object> held() {
+    return List.of(
+        Map.copyOf((Map<?, ?>) field(EngineRuntime.ofProcess(), "models.loaded")),
+        Map.copyOf((Map<?, ?>) field(ModelFetcher.instance(), "entries")),
+        EngineRuntime.ofProcess().inFlight().reserved(),
+        Thread.getAllStackTraces().keySet().stream()
+            .filter(thread -> thread.getName().startsWith("labelstream-worker-"))
+            .count());
+  }
+
+  private static Object field(Object of, String path) {
+    Object[] found = new Object[1];
+    assertThat(of).extracting(path).satisfies(value -> found[0] = value);
+    return found[0];
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"label STRING", "label STRING, words ARRAY<STRING>"})
+  void aQueryThatIsCancelledLeavesNothing(String output) throws Exception {
+    env.executeSql(
+        "CREATE TABLE t (txt STRING) WITH ('connector' = 'datagen', 'fields.txt.length' = '500')");
+    env.executeSql("CREATE TABLE nowhere (label STRING) WITH ('connector' = 'blackhole')");
+    create("sentiment", "text STRING", output, "");
+    await(() -> held().equals(NOTHING));
+    for (int round = 0; round < 3; round++) {
+      JobClient job =
+          env.executeSql(
+                  "INSERT INTO nowhere SELECT label FROM ML_PREDICT(TABLE t, MODEL m, DESCRIPTOR(txt))")
+              .getJobClient()
+              .orElseThrow();
+      await(() -> EngineRuntime.ofProcess().inFlight().reserved() > 0);
+      assertThat(held()).as("while it runs").doesNotContainAnyElementsOf(NOTHING);
+      job.cancel().get();
+      job.getJobExecutionResult().exceptionally(cancelled -> null).get();
+      await(() -> held().equals(NOTHING));
+      assertThat(held()).as("after round %d", round).isEqualTo(NOTHING);
+    }
+  }
+
+  /** Until it is so, or a minute is over. */
+  private static void await(BooleanSupplier what) throws InterruptedException {
+    long deadline = System.nanoTime() + Duration.ofMinutes(1).toNanos();
+    while (!what.getAsBoolean() && System.nanoTime() < deadline) {
+      Thread.sleep(20);
+    }
   }
 
   @Test
