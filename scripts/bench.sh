@@ -11,6 +11,7 @@ Usage: scripts/bench.sh --offline [OPTION...]
        scripts/bench.sh --explanations [OPTION...]
        scripts/bench.sh --turns [--records N]
        scripts/bench.sh --sql [--model MODEL_FOLDER]
+       scripts/bench.sh --micro [--json FILE]
 
   --offline             records and tokens per second, Kafka to Kafka, of a DistilBERT with random weights, made from a
                         seed; beside it the module alone, the Hugging Face pipeline, a handler as TorchServe's, and what
@@ -57,6 +58,10 @@ Usage: scripts/bench.sh --offline [OPTION...]
   --sql                 texts per second through ML_PREDICT, with 256 rows in flight and with Flink's default of 10, to those
                         of the job's operators; of --model, or of the sentiment model
 
+  --micro               nanoseconds of what is our own around the model: the queue of rows, reading and writing records,
+                        drawing a token, writing a record into a checkpoint and reading it (JMH)
+  --json FILE           writes JMH's own results to a file
+
 Prints a table, with the bound of each ratio and whether it holds; the exit status is 0 either way. Takes about a
 quarter of an hour on two cores, which should have nothing else to do: measurements under which others took of the
 cores are repeated. The first time, what Captum needs is installed into the exporter's virtual environment, and what
@@ -78,6 +83,7 @@ while [ $# -gt 0 ]; do
     --offline | --server | --generation | --identity | --scale) mode="${1#--}" ;;
     --turns) mode=turns ;;
     --sql) mode=sql ;;
+    --micro) mode=micro ;;
     --records)
       [ $# -ge 2 ] || misuse "$1 needs a value"
       case "$2" in '' | 0* | *[!0-9]*) misuse "--records is $2, but must be a whole number above 0" ;; esac
@@ -93,7 +99,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$mode" ] || misuse "Say what to measure: --offline, --server, --generation, --identity, --scale, --explanations, --turns or --sql"
+[ -n "$mode" ] || misuse "Say what to measure: --offline, --server, --generation, --identity, --scale, --explanations, --turns, --sql or --micro"
 
 find_java
 if [ "$mode" = turns ]; then
@@ -110,6 +116,25 @@ if [ "$mode" = sql ]; then
   cd "$ROOT"
   mvn -q -B -ntp test -pl job -am -Dtest=SqlBenchmark "-Dmodel=$model" -Dsurefire.useFile=false \
     -Dsurefire.failIfNoSpecifiedTests=false | grep -E 'texts/s|ERROR' || fail "The benchmark did not end: see above."
+  exit
+fi
+if [ "$mode" = micro ]; then
+  command -v mvn >/dev/null || fail "No mvn was found: install Maven 3.8 or later."
+  results=()
+  [ "${options[0]:-}" != --json ] || results=(-rf json -rff "$(realpath -m "${options[1]}")")
+  cd "$ROOT"
+  mvn -q -B -ntp test-compile dependency:build-classpath -pl operators -Dmdep.includeScope=test \
+    -Dmdep.outputFile=target/jmh.classpath || fail "The build has failed: see above."
+  cd operators
+  classes="target/test-classes:target/classes:$(cat target/jmh.classpath)"
+  mkdir -p target/jmh/sources target/jmh/classes
+  "$JAVA" -cp "$classes" org.openjdk.jmh.generators.bytecode.JmhBytecodeGenerator target/test-classes target/jmh/sources \
+    target/jmh/classes >target/jmh/generator.log 2>&1 || fail "JMH's code could not be written: see operators/target/jmh/generator.log."
+  find target/jmh/sources -name '*.java' >target/jmh/sources.txt
+  "${JAVA}c" -nowarn -cp "$classes" -d target/jmh/classes @target/jmh/sources.txt || fail "JMH's code does not compile: see above."
+  "$JAVA" -cp "target/jmh/classes:$classes" org.openjdk.jmh.Main -bm avgt -tu ns -f 1 -wi 3 -w 1 -i 5 -r 1 \
+    ${results[@]+"${results[@]}"} >target/jmh/run.log 2>&1 || fail "The benchmarks did not end: see operators/target/jmh/run.log."
+  sed -n '/^Benchmark /,$p' target/jmh/run.log
   exit
 fi
 command -v python3 >/dev/null || fail "No python3 was found: install Python 3.10 to 3.13."
