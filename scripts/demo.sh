@@ -98,6 +98,9 @@ STAY
 
 if "$sql"; then
   sed "s/localhost:9092/$LABELSTREAM_KAFKA/" "$SAMPLES/demo.sql" >"$LABELSTREAM_STATE/demo.sql"
+  say ""
+  say "The statements of scripts/demo/demo.sql, which Flink's SQL client runs:"
+  say ""
   sed 's/^/  /' "$SAMPLES/demo.sql" >&2
   flink sql -f "$LABELSTREAM_STATE/demo.sql" >"$LABELSTREAM_STATE/sql.out" 2>&1 ||
     fail "The statements could not be run: $(sed -n '/ERROR/,$p' "$LABELSTREAM_STATE/sql.out")"
@@ -106,12 +109,14 @@ if "$sql"; then
   say ""
   sed 's/^/  /' "$SAMPLES/reviews.jsonl" >&2
   kafka produce reviews <"$SAMPLES/reviews.jsonl" 2>/dev/null
-  for topic in labels:6 found:5 counts:2; do
+  for topic in labels:6 unsure:2 found:5 counts:2; do
     say ""
     say "The topic ${topic%:*}:"
     say ""
     expect "${topic%:*}" "${topic#*:}"
   done
+  say ""
+  say "That was a job of four INSERTs, with two models in it, all through Kafka."
   stay "Publish reviews of your own from another terminal, such as {\"id\": \"1\", \"text\": \"…\"}; the topic labels is printed here:
 
   LABELSTREAM_KAFKA=$LABELSTREAM_KAFKA scripts/kafka-local.sh produce reviews

@@ -78,7 +78,8 @@ def _install(folder: Path, file: Path) -> None:
             venv.create(folder, with_pip=True, symlinks=True)
         say(f"installing {file.name} into it, which takes minutes the first time")
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*command, "-r", file], check=True, stdout=sys.stderr)
+        # Python compiles what is imported, when it is; pip would compile all of it.
+        subprocess.run([*command, "--no-compile", "-r", file], check=True, stdout=sys.stderr)
     except (OSError, subprocess.CalledProcessError) as failure:
         sys.exit(
             f"labelstream: cannot install {file.name} into {folder} ({failure}): see pip's lines "
