@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -285,15 +286,33 @@ def trace(module: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]) -> torc
     Raises:
         ExportError: the model cannot be traced.
     """
-    with warnings.catch_warnings(), torch.no_grad(), traceable_masks(), every_expert():
+    with (
+        warnings.catch_warnings(),
+        torch.no_grad(),
+        traceable_masks(),
+        every_expert(),
+        own_code(module.model),
+    ):
         warnings.simplefilter("ignore")  # tracer warnings: the comparison with the model decides
-        try:
-            return torch.jit.trace_module(module, dict(examples), check_trace=False)
-        except Exception as error:  # the tracer runs the model's own code, which may raise anything
-            raise ExportError(
-                f"{type(module.model).__name__} cannot be traced ({reason_of(error)}): give a "
-                "checkpoint of another architecture"
-            ) from error
+        return torch.jit.trace_module(module, dict(examples), check_trace=False)
+
+
+@contextmanager
+def own_code(model: nn.Module) -> Iterator[None]:
+    """What a model's own code raises within, run in the way in which it is traced, is a sentence.
+
+    Raises:
+        ExportError: it fails so.
+    """
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:  # it may raise anything
+        raise ExportError(
+            f"{type(model).__name__} cannot be traced ({reason_of(error)}): give a "
+            "checkpoint of another architecture"
+        ) from error
 
 
 def embeddings_path(model: PreTrainedModel) -> str:

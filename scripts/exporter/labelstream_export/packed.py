@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import activations
 
+from labelstream_export.module import own_code
 from labelstream_export.precision import convolutions_to_linear
 
 # An activation as oneDNN names it, and which of its forms. Where transformers has several classes
@@ -125,7 +126,11 @@ def pack(wrapper: nn.Module, examples: Sequence[Tensor]) -> int:
 
 def followed_by(wrapper: nn.Module, examples: Sequence[Tensor]) -> dict[str, str]:
     """The activation behind each linear layer, by their names in the model: one that takes the
-    layer's output as it is; neither is run more than once."""
+    layer's output as it is; neither is run more than once.
+
+    Raises:
+        ExportError: the model cannot be run as it would be traced.
+    """
     outputs: dict[int, tuple[str, Tensor]] = {}
     found: dict[str, str] = {}
     runs: Counter[str] = Counter()
@@ -146,7 +151,7 @@ def followed_by(wrapper: nn.Module, examples: Sequence[Tensor]) -> dict[str, str
         elif type(module) in ACTIVATIONS:
             handles.append(module.register_forward_pre_hook(partial(taken, name)))
     try:
-        with torch.no_grad():
+        with torch.no_grad(), own_code(wrapper.model):
             wrapper(*examples)
     finally:
         for handle in handles:

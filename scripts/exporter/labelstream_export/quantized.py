@@ -21,6 +21,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from labelstream_export.first_token import Recorder
+from labelstream_export.module import own_code
 from labelstream_export.packed import ACTIVATIONS, NONE, followed_by
 from labelstream_export.precision import convolutions_to_linear, in_precision
 from labelstream_export.tasks import TEXT_GENERATION, Task
@@ -345,7 +346,8 @@ def calibrate(wrapper: nn.Module, texts: Sequence[Sequence[Tensor]]) -> list[Gro
     try:
         with torch.inference_mode():
             for arguments in texts:
-                wrapper(*arguments)
+                with own_code(model):
+                    wrapper(*arguments)
             for group in groups:
                 layers = [model.get_submodule(name).weight for name in group.layers]
                 group.decide(torch.cat(layers))
@@ -376,7 +378,7 @@ def _groups(wrapper: nn.Module, example: Sequence[Tensor]) -> list[Group]:
         if type(module) is nn.Linear or type(module) in ACTIVATIONS:
             handles.append(module.register_forward_hook(partial(give, name)))
     try:
-        with Recorder(model) as recorder, torch.inference_mode():
+        with own_code(model), Recorder(model) as recorder, torch.inference_mode():
             wrapper(*example)
     finally:
         for handle in handles:

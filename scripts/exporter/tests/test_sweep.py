@@ -27,6 +27,21 @@ def test_tiny_checkpoint_is_equal(task, architecture, tmp_path):
     assert (outcome.kind, outcome.why) == ("equal", "")
 
 
+@pytest.mark.parametrize(
+    ("architecture", "why"),
+    [
+        ("bert", "BertLMHeadModel cannot be traced"),
+        ("open-llama", "OpenLlamaForCausalLM cannot be traced"),
+        ("pegasus", "PegasusForCausalLM takes no position_ids"),
+        ("rwkv", "keeps no keys and values"),
+    ],
+)
+def test_generator_that_cannot_go_out_is_refused(architecture, why, tmp_path):
+    outcome = sweep(architecture, find_task("text-generation"), tmp_path / "sweep")
+    assert outcome.kind == "refused", outcome.why
+    assert why in outcome.why
+
+
 def test_table_counts_and_gives_each_reason_once():
     task = find_task("ner")
     outcomes = [
