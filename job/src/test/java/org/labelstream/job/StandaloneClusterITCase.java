@@ -15,9 +15,14 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ListTransactionsOptions;
+import org.apache.kafka.clients.admin.TransactionListing;
+import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -198,6 +203,101 @@ class StandaloneClusterITCase {
     }
   }
 
+  /**
+   * As a second job of the same name does it, had the check before it not refused it: another
+   * producer takes the transactional id, and what the job sends in its open transaction is refused.
+   */
+  @Test
+  void aJobWhoseProducerIsFencedStartsAgainAndEndsNoProcess() throws Exception {
+    for (String topic : List.of("fenced-texts", "fenced-labels", "fenced-dead")) {
+      kafka.createTopic(topic, 1);
+    }
+    Path jobFile =
+        Files.writeString(
+            folder.resolve("fenced.yaml"),
+            """
+            name: fenced
+            pipelines:
+              - name: sentiment
+                model: %s
+                input: {topic: fenced-texts}
+                output: {topic: fenced-labels}
+                dead-letters: {topic: fenced-dead}
+                parallelism: 1
+            kafka:
+              common: {bootstrap.servers: "%s"}
+              consumer: {group.id: fenced}
+              producer: {batch.size: "0"}
+            delivery: exactly-once
+            flink: {execution.checkpointing.interval: 4s}
+            """
+                .formatted(
+                    Script.ROOT.resolve("model-assets/sentiment"), kafka.bootstrapServers()));
+    String job =
+        scripts.run("flink-local.sh", "submit", jobFile.toString()).succeeded().out().strip();
+    String taskManager = taskManager();
+    Duration limit = Duration.ofMinutes(1);
+    sendNumbered("fenced-texts", 0, 50);
+    topics.readUntil("fenced-labels", labels -> labels.size() >= 50, limit);
+
+    // They are out with a checkpoint, and the next one is seconds away: this transaction is open.
+    sendNumbered("fenced-texts", 50, 100);
+    try (Admin admin = Admin.create(Map.of("bootstrap.servers", kafka.bootstrapServers()))) {
+      List<String> open = openTransactions(admin, "fenced/sentiment");
+      admin.fenceProducers(open).all().get();
+    }
+    sendNumbered("fenced-texts", 100, 600);
+
+    List<Integer> labelled = new ArrayList<>();
+    topics.readUntil("fenced-labels", labels -> labels.size() >= 600, limit);
+    sendNumbered("fenced-texts", 600, 601); // with which what is repeated would have come out
+    topics.readUntil("fenced-labels", labels -> labels.size() >= 601, limit);
+    for (ConsumerRecord<byte[], byte[]> record : topics.read("fenced-labels")) {
+      labelled.add(JSON.readTree(record.value()).get("id").asInt());
+    }
+    assertThat(labelled).isEqualTo(IntStream.range(0, 601).boxed().toList());
+    assertThat(topics.read("fenced-dead")).isEmpty();
+    assertThat(get("/jobs/" + job + "/checkpoints").at("/counts/restored").asInt()).isPositive();
+    assertThat(taskManager()).as("the TaskManager that it was").isEqualTo(taskManager);
+    assertThat(Files.readString(folder.resolve("state/flink/log/taskmanager-1.log")))
+        .contains("The Kafka writer could not be closed cleanly")
+        .doesNotContain("exception in exception handler of task");
+    scripts.run("flink-local.sh", "cancel", job).succeeded();
+  }
+
+  private static void sendNumbered(String topic, int from, int to) {
+    topics.sendTexts(
+        topic,
+        IntStream.range(from, to)
+            .mapToObj(i -> "{\"id\": %d, \"text\": \"A good day, number %d\"}".formatted(i, i))
+            .toList());
+  }
+
+  /** The ids of transactions that hold records, once there are some. */
+  private static List<String> openTransactions(Admin admin, String prefix) throws Exception {
+    ListTransactionsOptions ongoing =
+        new ListTransactionsOptions().filterStates(List.of(TransactionState.ONGOING));
+    long deadline = System.nanoTime() + Duration.ofSeconds(20).toNanos();
+    while (System.nanoTime() < deadline) {
+      List<String> open =
+          admin.listTransactions(ongoing).all().get().stream()
+              .map(TransactionListing::transactionalId)
+              .filter(id -> id.startsWith(prefix))
+              .toList();
+      if (!open.isEmpty()) {
+        return open;
+      }
+      Thread.sleep(20);
+    }
+    throw new AssertionError("no transaction of " + prefix + " is open after 20 seconds");
+  }
+
+  private static String taskManager() throws Exception {
+    JsonNode all = get("/taskmanagers").get("taskmanagers");
+    assertThat(all).as("TaskManagers").hasSize(1);
+    return all.get(0).get("id").asText();
+  }
+
   @Test
   void sqlWithTwoModelsAndAJobShareTheWorkersAndTheModels() throws Exception {
     for (String topic : List.of("sql-texts", "sql-labels", "sql-dead", "sql-out")) {
@@ -310,9 +410,9 @@ class StandaloneClusterITCase {
   }
 
   private static long workers() throws Exception {
-    String id = get("/taskmanagers").get("taskmanagers").get(0).get("id").asText();
     long workers = 0;
-    for (JsonNode thread : get("/taskmanagers/" + id + "/thread-dump").get("threadInfos")) {
+    for (JsonNode thread :
+        get("/taskmanagers/" + taskManager() + "/thread-dump").get("threadInfos")) {
       workers += thread.get("threadName").asText().startsWith("labelstream-worker-") ? 1 : 0;
     }
     return workers;
