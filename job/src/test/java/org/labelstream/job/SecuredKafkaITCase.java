@@ -352,15 +352,18 @@ class SecuredKafkaITCase {
       topics.readUntil("dead", records -> records.size() == 2, Duration.ofMinutes(2));
       topics.readUntil("explanations", records -> records.size() == 1, Duration.ofMinutes(2));
       Script.Result saved = scripts.run("flink-local.sh", "savepoint", id).succeeded();
-      for (Script.Result result : List.of(refused, submitted, saved)) {
-        printed.add(result.out() + result.err());
-      }
 
       Map<String, String> said = answers(rest, id);
+      said.putAll(processes());
+      // While it runs, each checkpoint takes the place of the one before, under the eyes of who
+      // looks through the files.
+      Script.Result cancelled = scripts.run("flink-local.sh", "cancel", id).succeeded();
+      for (Script.Result result : List.of(refused, submitted, saved, cancelled)) {
+        printed.add(result.out() + result.err());
+      }
       for (int i = 0; i < printed.size(); i++) {
         said.put("what command " + i + " printed", printed.get(i));
       }
-      said.putAll(processes());
       Map<String, String> kept = files(folder.resolve("state"));
       kept.forEach(
           (name, text) -> {
