@@ -1,5 +1,6 @@
 package org.labelstream.job;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -24,6 +25,7 @@ import org.apache.kafka.clients.admin.ListTransactionsOptions;
 import org.apache.kafka.clients.admin.TransactionListing;
 import org.apache.kafka.clients.admin.TransactionState;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -38,6 +40,9 @@ class StandaloneClusterITCase {
 
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final int TEXTS = 200;
+
+  /** Each may hold 40 MiB while it is labelled, and 27 fill the heap. */
+  private static final int DOCUMENTS = Integer.getInteger("labelstream.documents", 36);
 
   @TempDir static Path folder;
 
@@ -250,14 +255,12 @@ class StandaloneClusterITCase {
     }
     sendNumbered("fenced-texts", 100, 600);
 
-    List<Integer> labelled = new ArrayList<>();
     topics.readUntil("fenced-labels", labels -> labels.size() >= 600, limit);
-    sendNumbered("fenced-texts", 600, 601); // with which what is repeated would have come out
-    topics.readUntil("fenced-labels", labels -> labels.size() >= 601, limit);
+    List<Integer> labelled = new ArrayList<>();
     for (ConsumerRecord<byte[], byte[]> record : topics.read("fenced-labels")) {
       labelled.add(JSON.readTree(record.value()).get("id").asInt());
     }
-    assertThat(labelled).isEqualTo(IntStream.range(0, 601).boxed().toList());
+    assertThat(labelled).isEqualTo(IntStream.range(0, 600).boxed().toList());
     assertThat(topics.read("fenced-dead")).isEmpty();
     assertThat(get("/jobs/" + job + "/checkpoints").at("/counts/restored").asInt()).isPositive();
     assertThat(taskManager()).as("the TaskManager that it was").isEqualTo(taskManager);
@@ -394,6 +397,73 @@ class StandaloneClusterITCase {
             "Model sentiment cannot be used: there is no OUTPUT column lable of"
                 + " sequence_classification: did you mean label?")
         .doesNotContain("\tat ");
+  }
+
+  /** Texts of a mebibyte, of which a stride makes nearly as many windows as there may be. */
+  @Test
+  void documentsBeyondTheHeapAreEachAnsweredWithoutARestart() throws Exception {
+    kafka.createTopic("documents", 1, Map.of("max.message.bytes", "2000000"));
+    kafka.createTopic("answers", 1, Map.of("max.message.bytes", "2000000"));
+    kafka.createTopic("dead-answers", 1, Map.of("max.message.bytes", "2000000"));
+    String sentence =
+        "What a wonderful film, and the soup was cold but nobody in Nairobi minded it. ";
+    byte[] document =
+        "{\"question\": \"What was cold?\", \"parameters\": {\"doc_stride\": 20}, \"context\": \"%s\"}"
+            .formatted(sentence.repeat((1 << 20) / sentence.length() - 3))
+            .getBytes(UTF_8);
+    List<ProducerRecord<byte[], byte[]>> records = new ArrayList<>();
+    for (int i = 0; i < DOCUMENTS; i++) {
+      records.add(new ProducerRecord<>("documents", document));
+    }
+    topics.send(records);
+    String taskManager = taskManager();
+
+    // Their windows wait like any others, and the time of each is bounded, or this took minutes.
+    String timeout = System.getProperty("labelstream.documents.timeout", "500ms");
+    Path jobFile =
+        Files.writeString(
+            folder.resolve("documents.yaml"),
+            """
+            name: documents
+            pipelines:
+              - name: answers
+                model: %s
+                cache: {in-flight: false}
+                input: {topic: documents}
+                output: {topic: answers}
+                dead-letters: {topic: dead-answers}
+                parallelism: 1
+                timeout: %s
+            kafka:
+              common: {bootstrap.servers: "%s"}
+              consumer: {group.id: documents, max.partition.fetch.bytes: "2000000"}
+              producer: {max.request.size: "2000000"}
+            """
+                .formatted(
+                    Script.ROOT.resolve("model-assets/answers"),
+                    timeout,
+                    kafka.bootstrapServers()));
+    String job =
+        scripts.run("flink-local.sh", "submit", jobFile.toString()).succeeded().out().strip();
+
+    long end = System.nanoTime() + Duration.ofMinutes(9).toNanos();
+    int answered = 0;
+    long peak = 0;
+    while (answered < DOCUMENTS && System.nanoTime() < end) {
+      Thread.sleep(1_000);
+      answered = topics.read("answers").size() + topics.read("dead-answers").size();
+      peak = Math.max(peak, get("/taskmanagers/" + taskManager).at("/metrics/heapUsed").asLong());
+    }
+    int labelled = topics.read("answers").size();
+    System.out.printf(
+        "%d documents of 1 MiB: %d labelled, %d dead letters, heap used at most %d MiB%n",
+        DOCUMENTS, labelled, answered - labelled, peak >> 20);
+
+    assertThat(answered).isEqualTo(DOCUMENTS);
+    assertThat(taskManager()).as("the TaskManager that it was").isEqualTo(taskManager);
+    assertThat(get("/jobs/" + job).get("state").asText()).isEqualTo("RUNNING");
+    assertThat(get("/jobs/" + job + "/checkpoints").at("/counts/restored").asInt()).isZero();
+    scripts.run("flink-local.sh", "cancel", job).succeeded();
   }
 
   /** Until each task has opened its operators. */
