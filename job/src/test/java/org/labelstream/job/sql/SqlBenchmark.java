@@ -30,7 +30,7 @@ import org.labelstream.task.TaskType.Order;
  */
 class SqlBenchmark {
 
-  private static final int TEXTS = Integer.getInteger("texts", 600);
+  private static final int TEXTS = Integer.getInteger("texts", 12_000);
   private static final int ROUNDS = 3;
   private static final String WORDS =
       "what a wonderful film and the soup was cold but nobody minded";
