@@ -37,6 +37,10 @@ final class InputForm {
           "envelope",
           "is debezium, whose changes are JSON, but format is text: remove one of them");
     }
+    if (format == EventFormat.AVRO && input.has("charset")) {
+      input.problem(
+          "charset", "stands beside format avro, whose texts are always in UTF-8: remove it");
+    }
     return new EventForm(format, envelope, new HashMap<>(fields), control, charset(input));
   }
 

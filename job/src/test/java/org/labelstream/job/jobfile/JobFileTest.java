@@ -313,6 +313,7 @@ class JobFileTest {
         "schema-registry: {uri: http://r} | avro | json | schema-registry.uri is not known: did you mean url",
         "schema-registry: {uri: http://r} | avro | json | schema-registry.url is missing",
         "schema-registry: [a] | avro | json | schema-registry must hold names with values",
+        "schema-registry: http://r | avro, charset: UTF-16 | json | input.charset stands beside format avro",
       })
   void refusesSchemasThatAreNowhere(String registry, String input, String output, String problem) {
     assertThatThrownBy(() -> read(avro(registry, input, output)))
