@@ -16,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -190,6 +191,15 @@ class SchemaRegistryITCase {
     return written("changes", CHANGE, record);
   }
 
+  private static LocalKafka kafka() {
+    LocalKafka kafka = LocalKafka.start();
+    for (String topic :
+        List.of("reviews", "changes", "labels", "changed", "dead", "explanations")) {
+      kafka.createTopic(topic, 1);
+    }
+    return kafka;
+  }
+
   private static JobSpec job(LocalKafka kafka, String address) {
     String text =
         """
@@ -220,11 +230,7 @@ class SchemaRegistryITCase {
 
   @Test
   void recordsOfAvroAreLabelledInAvro() throws Exception {
-    try (LocalKafka kafka = LocalKafka.start()) {
-      for (String topic :
-          List.of("reviews", "changes", "labels", "changed", "dead", "explanations")) {
-        kafka.createTopic(topic, 1);
-      }
+    try (LocalKafka kafka = kafka()) {
       Topics topics = new Topics(kafka.bootstrapServers());
       List<ProducerRecord<byte[], byte[]>> sent = new ArrayList<>();
       for (int i = 0; i < RECORDS; i++) {
@@ -232,7 +238,7 @@ class SchemaRegistryITCase {
       }
       byte[] unknown = review(0);
       unknown[1] = 99;
-      byte[] cut = java.util.Arrays.copyOf(review(0), 12);
+      byte[] cut = Arrays.copyOf(review(0), 12);
       sent.add(new ProducerRecord<>("reviews", unknown));
       sent.add(new ProducerRecord<>("reviews", cut));
       sent.add(new ProducerRecord<>("reviews", Topics.bytes("{\"body\": \"a\"}")));
@@ -293,11 +299,7 @@ class SchemaRegistryITCase {
 
   @Test
   void aRegistryThatIsNotThereIsTold() throws Exception {
-    try (LocalKafka kafka = LocalKafka.start()) {
-      for (String topic :
-          List.of("reviews", "changes", "labels", "changed", "dead", "explanations")) {
-        kafka.createTopic(topic, 1);
-      }
+    try (LocalKafka kafka = kafka()) {
       assertThat(Preflight.of(job(kafka, "http://127.0.0.1:1")).run().passing())
           .singleElement()
           .asString()

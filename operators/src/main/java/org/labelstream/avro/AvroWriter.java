@@ -214,11 +214,7 @@ public final class AvroWriter {
       case FLOAT, DOUBLE -> node.isNumber() || isNotFinite(node);
       case STRING -> node.isTextual();
       case ENUM -> node.isTextual() && schema.hasEnumSymbol(node.textValue());
-      case BYTES -> isDecimal(schema) ? decimal(schema, node) != null : base64(node) != null;
-      case FIXED -> {
-        byte[] bytes = isDecimal(schema) ? decimal(schema, node) : base64(node);
-        yield bytes != null && bytes.length == schema.getFixedSize();
-      }
+      case BYTES, FIXED -> bytes(schema, node) != null;
       case RECORD ->
           node.isObject()
               && node.properties().stream()
@@ -250,23 +246,32 @@ public final class AvroWriter {
               node.isTextual() ? Double.parseDouble(node.textValue()) : node.doubleValue());
       case STRING -> out.writeString(node.textValue());
       case ENUM -> out.writeEnum(schema.getEnumOrdinal(node.textValue()));
-      case BYTES -> out.writeBytes(isDecimal(schema) ? decimal(schema, node) : base64(node));
-      case FIXED -> out.writeFixed(isDecimal(schema) ? decimal(schema, node) : base64(node));
+      case BYTES -> out.writeBytes(bytes(schema, node));
+      case FIXED -> out.writeFixed(bytes(schema, node));
       default ->
           throw new IllegalStateException(schema.getType() + " is no scalar. This is a bug.");
     }
   }
 
-  private static boolean isDecimal(Schema schema) {
-    return schema.getLogicalType() instanceof LogicalTypes.Decimal;
+  /**
+   * The bytes that bytes or a fixed number of them have, or null where the JSON is none of such.
+   */
+  private static byte[] bytes(Schema schema, JsonNode node) {
+    byte[] bytes =
+        schema.getLogicalType() instanceof LogicalTypes.Decimal decimal
+            ? decimal(schema, decimal.getScale(), node)
+            : base64(node);
+    boolean fits =
+        schema.getType() == Schema.Type.BYTES
+            || (bytes != null && bytes.length == schema.getFixedSize());
+    return fits ? bytes : null;
   }
 
-  /** The bytes of a number of the schema's scale, or null where it is none. */
-  private static byte[] decimal(Schema schema, JsonNode node) {
+  /** The bytes of a number of that scale, or null where it is none. */
+  private static byte[] decimal(Schema schema, int scale, JsonNode node) {
     if (!node.isNumber()) {
       return null;
     }
-    int scale = ((LogicalTypes.Decimal) schema.getLogicalType()).getScale();
     BigDecimal number = node.decimalValue();
     if (number.stripTrailingZeros().scale() > scale) {
       return null;

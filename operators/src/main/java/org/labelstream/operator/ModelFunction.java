@@ -168,6 +168,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
         opening = model.settings();
         leased.add(LeasedModel.open(opening, runtime()));
       }
+      schemas = settings.avro() == null ? null : settings.avro().registry().open();
       codec = codec();
       start();
       tellOfModels();
@@ -185,8 +186,7 @@ abstract class ModelFunction<T> extends RichAsyncFunction<SourceRecord, T> {
     Set<String> fields = new HashSet<>();
     leased.forEach(model -> fields.addAll(model.type().fields()));
     AvroReader avro = null;
-    if (settings.avro() != null) {
-      schemas = settings.avro().registry().open();
+    if (schemas != null) {
       avro = new AvroReader(schemas, settings.maxValueBytes());
       models.forEach(model -> entries.add(LabelledSchemas.nameOf(model.name())));
     }

@@ -2,6 +2,7 @@ package org.labelstream.codec;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.labelstream.record.Prediction;
@@ -37,16 +38,12 @@ public class EventCodecBenchmark {
           case "object" -> row;
           default -> "{\"before\": null, \"after\": " + row + ", \"op\": \"c\", \"ts_ms\": 1}";
         };
-    EventForm read = EventForm.of(EventFormat.AUTO);
+    EventForm.Envelope envelope =
+        form.equals("change") ? EventForm.Envelope.DEBEZIUM : EventForm.Envelope.NONE;
     codec =
         new EventCodec(
             "sentiment",
-            new EventForm(
-                read.format(),
-                form.equals("change") ? EventForm.Envelope.DEBEZIUM : EventForm.Envelope.NONE,
-                read.fields(),
-                read.control(),
-                read.charset()),
+            new EventForm(EventFormat.AUTO, envelope, new HashMap<>(), EventForm.Control.DEFAULT),
             1 << 20,
             List.of("text"));
     record = new SourceRecord(null, value.getBytes(UTF_8), List.of(), "texts", 0, 41, 0);

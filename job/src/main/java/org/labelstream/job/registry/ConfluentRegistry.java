@@ -9,13 +9,13 @@ import java.net.URLEncoder;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.Base64;
-import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.function.Supplier;
+import java.util.function.LongSupplier;
 import javax.net.ssl.HttpsURLConnection;
 import javax.net.ssl.SSLSocketFactory;
 import org.apache.avro.AvroRuntimeException;
@@ -49,7 +49,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
   private final boolean registers;
   private final String authorization;
   private final SSLSocketFactory tls;
-  private final Supplier<Long> nanoTime;
+  private final LongSupplier nanoTime;
 
   private final Map<Integer, Known<Schema>> schemas = new ConcurrentHashMap<>();
   private final Map<Subject, Known<Integer>> ids = new ConcurrentHashMap<>();
@@ -85,7 +85,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
     this(properties, System::nanoTime);
   }
 
-  ConfluentRegistry(RegistryProperties properties, Supplier<Long> nanoTime) {
+  ConfluentRegistry(RegistryProperties properties, LongSupplier nanoTime) {
     Map<String, String> resolved = properties.resolved();
     this.urls =
         List.of(resolved.get(RegistryProperties.URL).split(",", -1)).stream()
@@ -156,7 +156,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
   }
 
   private <T> Known<T> fresh(Known<T> known) {
-    return known == null || (known.refusal() != null && nanoTime.get() - known.until() > 0)
+    return known == null || (known.refusal() != null && nanoTime.getAsLong() - known.until() > 0)
         ? null
         : known;
   }
@@ -165,7 +165,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
     try {
       return new Known<>(asking.ask(), null, 0);
     } catch (RejectedRecordException e) {
-      return new Known<>(null, e, nanoTime.get() + REMEMBERED_NANOS);
+      return new Known<>(null, e, nanoTime.getAsLong() + REMEMBERED_NANOS);
     }
   }
 
@@ -192,7 +192,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
     }
     try {
       Schema.Parser parser = new Schema.Parser();
-      addReferences(parser, answer.json(), new HashMap<>());
+      addReferences(parser, answer.json(), new HashSet<>());
       return parser.parse((String) answer.json().get("schema"));
     } catch (AvroRuntimeException | ClassCastException | NullPointerException e) {
       throw new RejectedRecordException(
@@ -206,8 +206,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
   }
 
   /** Lets a parser know the types that a schema names but does not define. */
-  private void addReferences(
-      Schema.Parser parser, Map<String, Object> schema, Map<String, String> added)
+  private void addReferences(Schema.Parser parser, Map<String, Object> schema, Set<String> added)
       throws RejectedRecordException {
     if (!(schema.get("references") instanceof List<?> references)) {
       return;
@@ -219,7 +218,7 @@ public final class ConfluentRegistry implements SchemaRegistry {
               + encoded(named.get("subject"))
               + "/versions/"
               + encoded(named.get("version"));
-      if (added.putIfAbsent(path, "") != null) {
+      if (!added.add(path)) {
         continue;
       }
       Answer answer = added.size() > MOST_REFERENCES ? new Answer(0, Map.of()) : ask(path, null);
@@ -377,16 +376,13 @@ public final class ConfluentRegistry implements SchemaRegistry {
   }
 
   private static Map<String, Object> json(byte[] bytes, boolean failed) throws IOException {
-    int first = 0;
-    while (first < bytes.length && Set.of(' ', '\n', '\r', '\t').contains((char) bytes[first])) {
-      first++;
+    String text = new String(bytes, StandardCharsets.UTF_8).strip();
+    if (text.startsWith("{")) {
+      return JSON.std.mapFrom(text);
     }
-    if (first == bytes.length || bytes[first] != '{') {
-      if (!failed && (first == bytes.length || bytes[first] != '[')) {
-        throw new IOException("its answer is no JSON, so it may be no schema registry");
-      }
-      return Map.of();
+    if (!failed && !text.startsWith("[")) {
+      throw new IOException("its answer is no JSON, so it may be no schema registry");
     }
-    return JSON.std.mapFrom(bytes);
+    return Map.of();
   }
 }
